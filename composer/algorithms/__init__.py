@@ -1,0 +1,1 @@
+"""Algorithms, one file each: hyperparameters, required APIs, default trunks and heads, loss."""

@@ -1,0 +1,107 @@
+"""What an algorithm tells the catalog, and what it does for a driver."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from composer.apis import APIs
+from composer.config import Family, Fraction, Size
+from composer.errors import Problem
+from composer.heads.base import HeadConfig
+from composer.model_config import TrunkConfig
+from composer.module.rl_module import RLModule
+from composer.spaces import Nested, SpaceFacts
+
+Batch = Mapping[str, Nested]
+"""Columns of `composer.columns.Columns`, tensors with the axes the driver states."""
+Discount = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class AlgorithmConfig(Family, family="algorithm"):
+    """Hyperparameters, and what the algorithm asks of a module."""
+
+    driver: ClassVar[str]
+    """The way of training: a file of `composer/training/`."""
+
+    gamma: Discount = 0.99
+    """Discount factor of the return."""
+
+    @abstractmethod
+    def required_apis(self) -> APIs:
+        """Capabilities without which the module cannot be trained."""
+
+    @abstractmethod
+    def layout(self, observation: SpaceFacts) -> dict[str, TrunkConfig]:
+        """Trunks beside `main` for a kind of observation."""
+
+    @abstractmethod
+    def heads(self) -> dict[str, HeadConfig]:
+        """Heads by role, as they are where the user says nothing."""
+
+    def problems(self, num_envs: int) -> list[Problem]:
+        """What is wrong with the hyperparameters for this many environments."""
+        return []
+
+    @abstractmethod
+    def build(self, module: RLModule, generator: torch.Generator) -> "Algorithm":
+        """The learner of a module.
+
+        Args:
+            module: What is trained.
+            generator: The stream that its random choices are drawn from, on the CPU.
+        """
+
+
+class OnPolicyConfig(AlgorithmConfig):
+    """What the on-policy driver needs to know."""
+
+    driver = "on_policy"
+
+    rollout_steps: Size = 128
+    """Steps of each environment between two updates."""
+    gae_lambda: Fraction = 0.95
+    """λ of generalised advantage estimation."""
+    reward_scaling: Literal["none", "running"] = "none"
+    """Divide rewards by the running standard deviation of the discounted return."""
+
+
+class Algorithm(ABC):
+    """Owns a module's loss, its optimiser and the numbers that change while it learns.
+
+    A driver gathers data and calls `update`; it never looks inside. The on-policy driver passes a
+    rollout `(N, T)` (see `composer.training.rollouts`).
+    """
+
+    module: RLModule
+
+    @abstractmethod
+    def update(self, batch: Batch, progress: float) -> dict[str, float]:
+        """Learns from one batch.
+
+        Args:
+            batch: Columns; which ones, and their axes, is the driver's to say.
+            progress: Fraction of the environment steps done, in [0, 1], for schedules.
+
+        Returns:
+            Metrics by name.
+        """
+
+    @abstractmethod
+    def get_tensors(self) -> dict[str, Tensor]:
+        """The optimiser's state by parameter name."""
+
+    @abstractmethod
+    def set_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """Loads what `get_tensors` gave."""
+
+    @abstractmethod
+    def get_numbers(self) -> dict[str, Any]:
+        """Further state, as JSON data."""
+
+    @abstractmethod
+    def set_numbers(self, numbers: Mapping[str, Any]) -> None:
+        """Loads what `get_numbers` gave."""

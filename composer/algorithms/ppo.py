@@ -1,0 +1,281 @@
+"""`ppo`: proximal policy optimisation (Schulman et al., 2017, arXiv:1707.06347)."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from composer.algorithms.base import Algorithm, Batch, OnPolicyConfig
+from composer.apis import APIs, PolicyAPI, ValueFunctionAPI
+from composer.columns import Columns
+from composer.config import Size
+from composer.errors import ContractError, Problem
+from composer.heads.base import HeadConfig
+from composer.heads.policy import PolicyHeadConfig
+from composer.heads.value import ValueHeadConfig
+from composer.model_config import TrunkConfig
+from composer.module.rl_module import RLModule
+from composer.optimisers import (
+    Schedule,
+    adam,
+    load_named_state,
+    named_state,
+    schedule_factor,
+    set_lr,
+)
+from composer.returns import gae
+from composer.spaces import SpaceFacts, map_structure
+
+Positive = Annotated[float, Field(gt=0.0)]
+NotNegative = Annotated[float, Field(ge=0.0)]
+
+
+class PPOConfig(OnPolicyConfig):
+    """Clipped surrogate objective over minibatches of a rollout, several epochs each."""
+
+    type: Literal["ppo"] = "ppo"
+
+    lr: Positive = 2.5e-4
+    lr_schedule: Schedule = "constant"
+    adam_eps: Positive = 1e-5
+    epochs: Size = 4
+    num_minibatches: Size = 4
+    """Parts that a rollout is cut into, every epoch anew."""
+    clip: Positive = 0.2
+    """ε of the surrogate: ratios beyond 1 ± ε earn nothing."""
+    value_clip: Positive | None = None
+    """Largest *change* of a value from the rollout's; the worse of both errors counts."""
+    value_loss_clip: Positive | None = None
+    """Largest *squared error* of a value."""
+    value_coef: NotNegative = 0.5
+    entropy_coef: NotNegative = 0.0
+    kl_coef: NotNegative = 0.0
+    """Starting weight of KL(old ‖ new); adapted to `kl_target` after each update."""
+    kl_target: Positive = 0.01
+    target_kl: Positive | None = None
+    """Stop an update after the epoch whose mean KL(old ‖ new) exceeds this."""
+    normalize_advantages: Literal["minibatch", "batch", "none"] = "minibatch"
+    max_grad_norm: Positive | None = 0.5
+    """Largest norm of the gradient over all parameters."""
+
+    def required_apis(self) -> APIs:
+        return frozenset({PolicyAPI, ValueFunctionAPI})
+
+    def layout(self, observation: SpaceFacts) -> dict[str, TrunkConfig]:
+        """One trunk for an image, a critic trunk beside the actor's for anything else."""
+        return {} if observation.image else {"critic": TrunkConfig()}
+
+    def heads(self) -> dict[str, HeadConfig]:
+        return {"policy": PolicyHeadConfig(), "value": ValueHeadConfig()}
+
+    def problems(self, num_envs: int) -> list[Problem]:
+        steps = num_envs * self.rollout_steps
+        if self.num_minibatches <= steps:
+            return []
+        return [
+            Problem(
+                f"a rollout of {num_envs} environments × {self.rollout_steps} steps cannot be cut "
+                f"into {self.num_minibatches} minibatches",
+                path="algorithm.num_minibatches",
+                value=self.num_minibatches,
+                fix=f"algorithm.num_minibatches={min(4, steps)}",
+            )
+        ]
+
+    def build(self, module: RLModule, generator: torch.Generator) -> "PPO":
+        return PPO(self, module, generator)
+
+
+class PPO(Algorithm):
+    """Learns from rollouts `(N, T)`."""
+
+    def __init__(self, config: PPOConfig, module: RLModule, generator: torch.Generator) -> None:
+        if not isinstance(module, ValueFunctionAPI):
+            raise ContractError(
+                f"ppo requires ValueFunctionAPI, which {type(module).__name__} lacks: add\n"
+                f"{ValueFunctionAPI.paste}"
+            )
+        self.config = config
+        self.module = module
+        self.critic: ValueFunctionAPI = module
+        self.generator = generator
+        self.optimiser = adam(module, lr=config.lr, eps=config.adam_eps)
+        self.kl_coef = config.kl_coef
+
+    def update(self, batch: Batch, progress: float) -> dict[str, float]:
+        config = self.config
+        lr = config.lr * schedule_factor(config.lr_schedule, progress)
+        set_lr(self.optimiser, lr)
+        columns = self._with_advantages(batch)
+        means: list[Tensor] = []
+        kl, epochs_done = 0.0, 0
+        for _ in range(config.epochs):
+            start = len(means)
+            for minibatch in self._minibatches(columns):
+                means.append(self._step(minibatch))
+            epochs_done += 1
+            kl = float(torch.stack(means[start:])[:, _METRICS.index("kl")].mean())
+            if config.target_kl is not None and kl > config.target_kl:
+                break
+        self._adapt(kl)
+        metrics = dict(zip(_METRICS, torch.stack(means).mean(0).tolist(), strict=True))
+        return metrics | {
+            "kl": kl,
+            "explained_variance": _explained_variance(columns),
+            "lr": lr,
+            "epochs": float(epochs_done),
+            **({"kl_coef": self.kl_coef} if config.kl_coef else {}),
+        }
+
+    def _with_advantages(self, batch: Batch) -> dict[str, Any]:
+        """Flat columns of the steps that count, with advantages and value targets."""
+        rewards = batch[Columns.REWARDS]  # (N, T)
+        steps = rewards.shape[1]
+        last = {
+            column: map_structure(lambda leaf: leaf[:, steps], batch[column])
+            for column in (Columns.OBS, Columns.STATE_IN, Columns.IS_FIRST)
+            if column in batch
+        }
+        with torch.no_grad():
+            bootstrap = self.critic.compute_values(last)
+        values = batch[Columns.VF_PREDS]
+        terminated = batch[Columns.TERMINATEDS]
+        advantages, targets = gae(
+            rewards,
+            values,
+            torch.cat([values[:, 1:], bootstrap.unsqueeze(1)], 1),
+            terminated,
+            terminated | batch[Columns.TRUNCATEDS],
+            self.config.gamma,
+            self.config.gae_lambda,
+        )
+        counted = batch[Columns.LOSS_MASK].reshape(-1).nonzero().squeeze(-1)
+        # Observations have one step more a row than everything else.
+        counted_obs = counted + counted.div(steps, rounding_mode="floor")
+        flat = {
+            column: map_structure(lambda leaf: leaf.flatten(0, 1)[counted], batch[column])
+            for column in (
+                Columns.ACTIONS,
+                Columns.ACTION_LOGP,
+                Columns.ACTION_DIST_INPUTS,
+                Columns.ACTION_MASK,
+                Columns.VF_PREDS,
+            )
+            if column in batch
+        }
+        flat[Columns.OBS] = map_structure(
+            lambda leaf: leaf.flatten(0, 1)[counted_obs], batch[Columns.OBS]
+        )
+        flat[Columns.ADVANTAGES] = advantages.reshape(-1)[counted]
+        flat[Columns.VALUE_TARGETS] = targets.reshape(-1)[counted]
+        if self.config.normalize_advantages == "batch":
+            flat[Columns.ADVANTAGES] = _normalised(flat[Columns.ADVANTAGES])
+        return flat
+
+    def _minibatches(self, columns: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """One epoch: every step once, in a new order, in parts as equal as can be."""
+        advantages = columns[Columns.ADVANTAGES]
+        order = torch.randperm(len(advantages), generator=self.generator).to(advantages.device)
+        for index in order.tensor_split(min(self.config.num_minibatches, len(order))):
+            yield {
+                column: map_structure(lambda leaf, index=index: leaf.index_select(0, index), value)
+                for column, value in columns.items()
+            }
+
+    def _step(self, batch: Mapping[str, Any]) -> Tensor:
+        """One gradient step; returns the values of `_METRICS`."""
+        loss, metrics = self.loss(batch)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        limit = self.config.max_grad_norm
+        norm = torch.nn.utils.clip_grad_norm_(
+            self.module.parameters(), float("inf") if limit is None else limit
+        )
+        self.optimiser.step()
+        return torch.stack([loss.detach(), *metrics, norm])
+
+    def loss(self, batch: Mapping[str, Any]) -> tuple[Tensor, list[Tensor]]:
+        """The loss of a minibatch `(M, …)` (eq. 9, value and entropy terms with their weights).
+
+        Beyond the paper: the two value clips, the adaptive KL term with a clip at once, and
+        advantages normalised to mean 0 and standard deviation 1.
+        """
+        config = self.config
+        out = self.module.forward_train(batch)
+        mask = batch.get(Columns.ACTION_MASK)
+        new = self.module.action_distribution(out, "train", mask)
+        old = self.module.action_distribution(batch, "train", mask)
+        advantages = batch[Columns.ADVANTAGES]
+        if config.normalize_advantages == "minibatch":
+            advantages = _normalised(advantages)
+        log_ratio = new.log_prob(batch[Columns.ACTIONS]) - batch[Columns.ACTION_LOGP]
+        ratio = log_ratio.exp()
+        clipped = ratio.clamp(1 - config.clip, 1 + config.clip)
+        policy_loss = -torch.minimum(advantages * ratio, advantages * clipped).mean()
+        value_loss = self._value_loss(out, batch)
+        entropy = new.entropy().mean()
+        loss = policy_loss + config.value_coef * value_loss - config.entropy_coef * entropy
+        with torch.set_grad_enabled(bool(self.kl_coef)):
+            kl = old.kl(new).mean()
+        if self.kl_coef:
+            loss = loss + self.kl_coef * kl
+        with torch.no_grad():
+            outside = ((ratio - 1).abs() > config.clip).float().mean()
+        return loss, [
+            policy_loss.detach(),
+            value_loss.detach(),
+            entropy.detach(),
+            kl.detach(),
+            outside,
+        ]
+
+    def _value_loss(self, out: Mapping[str, Any], batch: Mapping[str, Any]) -> Tensor:
+        values = out.get(Columns.VF_PREDS)
+        if values is None:
+            values = self.critic.compute_values(batch, out.get(Columns.EMBEDDINGS))
+        targets = batch[Columns.VALUE_TARGETS]
+        errors = (values - targets).square()
+        if self.config.value_clip is not None:
+            before = batch[Columns.VF_PREDS]
+            change = (values - before).clamp(-self.config.value_clip, self.config.value_clip)
+            errors = torch.maximum(errors, (before + change - targets).square())
+        if self.config.value_loss_clip is not None:
+            errors = errors.clamp(max=self.config.value_loss_clip)
+        return errors.mean()
+
+    def _adapt(self, kl: float) -> None:
+        """Moves the KL term's weight towards its target, by the factors of RLlib's PPO."""
+        if kl > 2.0 * self.config.kl_target:
+            self.kl_coef *= 1.5
+        elif kl < 0.5 * self.config.kl_target:
+            self.kl_coef *= 0.5
+
+    def get_tensors(self) -> dict[str, Tensor]:
+        return named_state(self.optimiser, self.module)
+
+    def set_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        load_named_state(self.optimiser, self.module, tensors)
+
+    def get_numbers(self) -> dict[str, Any]:
+        return {"kl_coef": self.kl_coef, "kl_coef_start": self.config.kl_coef}
+
+    def set_numbers(self, numbers: Mapping[str, Any]) -> None:
+        if numbers["kl_coef_start"] == self.config.kl_coef:  # else the setting was changed since
+            self.kl_coef = float(numbers["kl_coef"])
+
+
+_METRICS = ("loss", "policy_loss", "value_loss", "entropy", "kl", "clip_fraction", "grad_norm")
+
+
+def _normalised(advantages: Tensor) -> Tensor:
+    return (advantages - advantages.mean()) / (advantages.std(correction=0) + 1e-8)
+
+
+def _explained_variance(columns: Mapping[str, Tensor]) -> float:
+    """1 - Var(targets - values) / Var(targets); 0 where the targets do not vary."""
+    targets = columns[Columns.VALUE_TARGETS]
+    variance = targets.var(correction=0)
+    residual = (targets - columns[Columns.VF_PREDS]).var(correction=0)
+    return float(torch.where(variance > 0, 1 - residual / variance, 0.0))

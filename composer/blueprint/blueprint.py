@@ -1,0 +1,186 @@
+"""Blueprint: the complete graph of a module, as data."""
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Self, cast
+
+import torch
+from torch import nn
+
+from composer.apis import API
+from composer.blueprint.cost import count_parameters
+from composer.blueprint.explain import explain
+from composer.blueprint.nodes import EncoderNode, HeadNode, Node
+from composer.config import Config, Listed
+from composer.distributions.base import ActionDistribution
+from composer.errors import CheckpointError
+from composer.module.composed import ComposedRLModule, HeadPart, Trunk
+from composer.seeds import derive_seed
+from composer.spaces import SpaceField
+
+BLUEPRINT_FORMAT = 1
+
+
+class Blueprint(Config):
+    """Every part of a module: concrete, checked, and with its reason.
+
+    Made by `composer.compose`; the same blueprint builds the same module everywhere.
+    """
+
+    format: int = BLUEPRINT_FORMAT
+    observation_space: SpaceField
+    action_space: SpaceField
+    algorithm: str | None = None
+    requires: Listed[str] = ()
+    """The APIs that the algorithm asks for, by name."""
+    nodes: Listed[Node]
+    """In the order in which they compute."""
+
+    @property
+    def by_name(self) -> dict[str, Node]:
+        """The nodes by their names."""
+        return {node.name: node for node in self.nodes}
+
+    @functools.cached_property
+    def inference_nodes(self) -> frozenset[str]:
+        """Names of the nodes that actions depend on."""
+        by_name = self.by_name
+        found: set[str] = set()
+        pending = ["distribution"]
+        while pending:
+            name = pending.pop()
+            if name in by_name and name not in found:
+                found.add(name)
+                pending += by_name[name].inputs
+        return frozenset(found)
+
+    @functools.cached_property
+    def non_inference_parts(self) -> tuple[str, ...]:
+        """Trunks and heads that an inference-only module goes without."""
+        kept = {name.partition(".")[0] for name in self.inference_nodes}
+        parts = dict.fromkeys(node.name.partition(".")[0] for node in self.nodes)
+        return tuple(part for part in parts if part not in kept)
+
+    @property
+    def apis(self) -> frozenset[type[API]]:
+        """What the module can do, by its heads."""
+        return frozenset(node.config.api for node in self.nodes if isinstance(node, HeadNode))
+
+    @functools.cached_property
+    def parameter_counts(self) -> dict[str, int]:
+        """Trainable parameters by node."""
+        return count_parameters(self.nodes)
+
+    @property
+    def parameter_count(self) -> int:
+        """Trainable parameters of the module as built."""
+        return sum(self.parameter_counts.values())
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """A hash of spaces and nodes, reasons left out: the same graph has the same everywhere."""
+        data = self.to_data()
+        graph = {
+            "spaces": [data["observation_space"], data["action_space"]],
+            "nodes": [
+                {key: value for key, value in node.items() if key != "reason"}
+                for node in data["nodes"]
+            ],
+        }
+        text = json.dumps(graph, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def explain(self) -> str:
+        """The parts, their shapes, parameters and reasons, as text."""
+        return explain(self)
+
+    def to_json(self) -> str:
+        """JSON from which `from_json` makes an equal blueprint."""
+        return json.dumps(self.to_data(), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """A blueprint from its JSON.
+
+        Raises:
+            CheckpointError: If it is not JSON, or of a newer format.
+            ConfigError: If a node is not valid.
+        """
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise CheckpointError(f"the blueprint is not JSON: {error}") from None
+        return cls.from_data(data)
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> Self:
+        """A blueprint from the data that `to_data` gave."""
+        if isinstance(data, dict) and data.get("format", BLUEPRINT_FORMAT) > BLUEPRINT_FORMAT:
+            raise CheckpointError(
+                f"the blueprint has format {data['format']}; this version of Composer reads "
+                f"{BLUEPRINT_FORMAT}"
+            )
+        return cls.parse(data, "blueprint")
+
+    def build(
+        self, device: str | torch.device = "cpu", seed: int = 0, inference_only: bool = False
+    ) -> ComposedRLModule:
+        """The torch module.
+
+        Args:
+            device: Where its parameters are put.
+            seed: Each part draws from its own stream, so that the same seed gives a part the same
+                weights whatever else the module has.
+            inference_only: Only what actions depend on.
+        """
+        kept = [n for n in self.nodes if not inference_only or n.name in self.inference_nodes]
+        built: dict[str, nn.Module] = {}
+        with _reproducible() as generator:
+            for node in kept:
+                generator.manual_seed(derive_seed(seed, node.name))
+                built[node.name] = node.build()
+        heads = [node for node in kept if isinstance(node, HeadNode)]
+        module_class = ComposedRLModule.offering(frozenset(node.config.offers for node in heads))
+        module = module_class(
+            recipe=self,
+            observation_space=self.observation_space,
+            action_space=self.action_space,
+            trunks={
+                node.trunk: Trunk(encoder=built[node.name])
+                for node in kept
+                if isinstance(node, EncoderNode)
+            },
+            heads={
+                node.name: HeadPart(
+                    module=built[node.name],
+                    reads=node.trunk,
+                    detached=node.stop_gradient,
+                    column=node.config.column,
+                    explores=node.config.explores,
+                )
+                for node in heads
+            },
+            distribution=cast("ActionDistribution | None", built.get("distribution")),
+            dropped=self.non_inference_parts,
+            inference_only=inference_only,
+        )
+        return module.to(device)
+
+
+@contextmanager
+def _reproducible() -> Iterator[torch.Generator]:
+    """Torch's global generator, from which alone its initialisers draw, put back afterwards.
+
+    One thread: an orthogonal initialisation rounds differently with another number of them.
+    """
+    generator, threads = torch.default_generator, torch.get_num_threads()
+    state = generator.get_state()
+    torch.set_num_threads(1)
+    try:
+        yield generator
+    finally:
+        torch.set_num_threads(threads)
+        generator.set_state(state)

@@ -1,0 +1,168 @@
+"""Catalog: picks an encoder for an observation space, a distribution for an action space."""
+
+import functools
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any, Self, TypeVar
+
+import gymnasium as gym
+import yaml
+
+from composer.blueprint.nodes import GIVEN, Reason
+from composer.catalog.rules import ActionRule, CatalogConfig, ObservationRule, in_order
+from composer.config import Auto
+from composer.distributions.base import DistributionConfig
+from composer.encoders.base import EncoderConfig
+from composer.errors import CompositionError, Problem
+from composer.spaces import describe, facts
+
+Part = TypeVar("Part", EncoderConfig, DistributionConfig)
+
+
+class Catalog:
+    """The decision tree over one set of rules. Pure: the same input, the same choice.
+
+    Args:
+        rules: As `conf/catalog/default.yaml` has them.
+
+    Raises:
+        ConfigError: If a rule is not valid.
+    """
+
+    def __init__(self, rules: CatalogConfig | Mapping[str, Any]) -> None:
+        self.rules = CatalogConfig.parse(rules, "catalog")
+
+    @classmethod
+    @functools.cache
+    def default(cls) -> Self:
+        """The tree that Composer ships."""
+        text = resources.files("composer.conf").joinpath("catalog/default.yaml").read_text()
+        return cls(yaml.safe_load(text))
+
+    def encoder(
+        self,
+        space: gym.Space,
+        wanted: EncoderConfig | Auto | None = None,
+        *,
+        algorithm: str | None = None,
+        trunk: str = "main",
+        key: str = "",
+        path: str = "model.encoder",
+    ) -> tuple[EncoderConfig, Reason]:
+        """The resolved encoder for a space, and why.
+
+        Args:
+            space: What is observed.
+            wanted: The user's own choice, or `auto` with hints.
+            algorithm: Its name; rules may ask for it.
+            trunk: The trunk's name; rules may ask for it.
+            key: The dotted path inside a composite space.
+            path: Where the choice stands in the configuration, for errors.
+
+        Raises:
+            CompositionError: If no rule applies, or the encoder cannot take the space.
+        """
+        return self._choose(
+            EncoderConfig, self.rules.observation, space, wanted, algorithm, trunk, key, path
+        )
+
+    def distribution(
+        self,
+        space: gym.Space,
+        wanted: DistributionConfig | Auto | None = None,
+        *,
+        algorithm: str | None = None,
+        key: str = "",
+        path: str = "model.distribution",
+    ) -> tuple[DistributionConfig, Reason]:
+        """The resolved distribution for an action space, and why; as `encoder`."""
+        return self._choose(
+            DistributionConfig, self.rules.action, space, wanted, algorithm, "main", key, path
+        )
+
+    def _choose(
+        self,
+        family: type[Part],
+        rules: Mapping[str, ObservationRule | ActionRule | None],
+        space: gym.Space,
+        wanted: Part | Auto | None,
+        algorithm: str | None,
+        trunk: str,
+        key: str,
+        path: str,
+    ) -> tuple[Part, Reason]:
+        config: Any
+        if wanted is not None and not isinstance(wanted, Auto):
+            config, reason = wanted, GIVEN
+        else:
+            name, rule = _first_match(family, rules, space, algorithm, trunk, key, path)
+            reason = Reason(kind="rule", name=name, why=rule.why)
+            hints = wanted.hints if wanted is not None else {}
+            config = _with_hints(family, name, rule, hints, path)
+        if refusal := config.refusal(space):
+            chosen = "" if reason is GIVEN else f" (chosen by rule `{reason.name}`)"
+            raise CompositionError(Problem(refusal + chosen, path=path, value=config.type))
+        try:
+            return config.resolve(space), reason
+        except CompositionError as error:
+            problems = (Problem(p.message, path=path, value=config.type) for p in error.problems)
+            raise CompositionError(*problems) from None
+
+
+def _first_match(
+    family: Any,
+    rules: Mapping[str, Any],
+    space: gym.Space,
+    algorithm: str | None,
+    trunk: str,
+    key: str,
+    path: str,
+) -> tuple[str, Any]:
+    about = facts(space, key)
+    tried = []
+    for name, rule in in_order(rules):
+        mismatch = rule.when.mismatch(about, algorithm, trunk)
+        if mismatch is None:
+            return name, rule
+        tried.append(f"rule `{name}` does not apply: {mismatch}")
+    fitting = tuple(tag for tag in family.tags() if _fits(family.members[tag], space))
+    own_rule = "a rule of your own in catalog"
+    raise CompositionError(
+        Problem(
+            "\n".join(
+                [f"no rule of the catalog chooses the {family.family} of {describe(space)}", *tried]
+            ),
+            path=path,
+            value="auto",
+            valid=fitting,
+            fix=f"{path.replace('.', '/')}={fitting[0]}, or {own_rule}" if fitting else own_rule,
+        )
+    )
+
+
+def _fits(member: type[Part], space: gym.Space) -> bool:
+    """Whether a part could take the space as it is, without any option."""
+    options = member.model_fields.values()
+    return not any(o.is_required() for o in options) and member().refusal(space) is None
+
+
+def _with_hints(family: Any, name: str, rule: Any, hints: Mapping[str, Any], path: str) -> Any:
+    """The rule's choice, with the user's fields."""
+    chosen = rule.use
+    foreign = [key for key in hints if key not in type(chosen).model_fields]
+    if foreign:
+        raise CompositionError(
+            *(
+                Problem(
+                    f"rule `{name}` chooses {family.family} `{chosen.type}`, which has no option "
+                    f"`{key}`; it belongs to {' and '.join(family.owners(key))}",
+                    path=f"{path}.{key}",
+                    value=hints[key],
+                    valid=tuple(sorted(set(type(chosen).model_fields) - {"type"})),
+                    fix=f"{path.replace('.', '/')}={family.owners(key)[0]}",
+                )
+                for key in foreign
+            )
+        )
+    own = {field: getattr(chosen, field) for field in chosen.model_fields_set}
+    return type(chosen).parse({**own, **hints}, path)

@@ -1,0 +1,47 @@
+"""`composer eval`: evaluates a policy that a run has saved."""
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from composer.cli.progress import spread
+from composer.engines.local import evaluate_experiment
+from composer.errors import CheckpointError
+from composer.experiment import Experiment
+from composer.files import read_json
+from composer.loading import override
+from composer.module.rl_module import RLModule
+from composer.spaces import describe
+from composer.training.run_directory import RunDirectory
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluates as the run did, or as the words say."""
+    checkpoint = _checkpoint(Path(args.directory), args.checkpoint)
+    loaded = override(read_json(checkpoint / "experiment.json"), args.words)
+    experiment = Experiment.from_loaded(loaded, args.config_dir)
+    module = RLModule.from_checkpoint(checkpoint)
+    _require_same_spaces(module, experiment, checkpoint)
+    settings = experiment.config.evaluation
+    envs = experiment.config.env.make(min(settings.num_envs, settings.episodes))
+    try:
+        result = evaluate_experiment(experiment, module, envs)
+    finally:
+        envs.close()
+    console = Console()
+    console.print(f"{spread(result)}\n{checkpoint}", soft_wrap=True, highlight=False)
+    return 0
+
+
+def _checkpoint(directory: Path, which: str) -> Path:
+    if (directory / "module").is_dir():
+        return directory
+    return RunDirectory.open(directory).checkpoint(which)
+
+
+def _require_same_spaces(module: RLModule, experiment: Experiment, checkpoint: Path) -> None:
+    spaces = (module.observation_space, module.action_space)
+    if experiment.spaces != spaces:
+        had, has = (" → ".join(map(describe, pair)) for pair in (spaces, experiment.spaces))
+        raise CheckpointError(f"{checkpoint} was trained on {had}, but the environment has {has}")

@@ -1,0 +1,26 @@
+"""Names of the columns that travel between environments, modules and losses."""
+
+
+class Columns:
+    """Keys of a batch and of what a module returns."""
+
+    OBS = "obs"
+    NEXT_OBS = "next_obs"
+    ACTIONS = "actions"
+    ACTIONS_FOR_ENV = "actions_for_env"
+    ACTION_DIST_INPUTS = "action_dist_inputs"
+    ACTION_LOGP = "action_logp"
+    ACTION_MASK = "action_mask"
+    REWARDS = "rewards"
+    TERMINATEDS = "terminateds"
+    TRUNCATEDS = "truncateds"
+    VF_PREDS = "vf_preds"
+    QF_PREDS = "qf_preds"
+    STATE_IN = "state_in"
+    STATE_OUT = "state_out"
+    NEXT_STATE_IN = "next_state_in"
+    IS_FIRST = "is_first"
+    LOSS_MASK = "loss_mask"
+    EMBEDDINGS = "embeddings"
+    ADVANTAGES = "advantages"
+    VALUE_TARGETS = "value_targets"

@@ -1,0 +1,1 @@
+"""Distributions: policy outputs → actions. One file each: config, module, distribution."""

@@ -1,0 +1,184 @@
+"""What every distribution promises, and the map between its normalised space and the environment.
+
+A distribution lives in a normalised space: a Box dimension with finite bounds is [-1, 1], one
+without is itself, and anything discrete counts from 0. Log-probabilities, entropies and stored
+actions are all in that space; `to_env` is the last thing before `env.step`.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any, Self, cast
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from composer.config import Family
+
+
+class ActionMap:
+    """Normalised actions → what `env.step` takes."""
+
+    def __init__(self, space: gym.Space) -> None:
+        self.space = space
+        self.dtype = np.dtype(cast(Any, space.dtype))
+        if isinstance(space, spaces.Box):
+            low, high = space.low.astype(np.float64), space.high.astype(np.float64)
+            finite = np.isfinite(low) & np.isfinite(high)
+            lowest, highest = np.where(finite, low, -1.0), np.where(finite, high, 1.0)
+            self.scale, self.offset = highest / 2 - lowest / 2, highest / 2 + lowest / 2
+            largest = np.finfo(self.dtype).max if np.issubdtype(self.dtype, np.floating) else np.inf
+            self.low, self.high = np.maximum(low, -largest), np.minimum(high, largest)
+        else:
+            self.start = np.asarray(getattr(space, "start", 0))
+
+    def __call__(self, actions: Tensor) -> np.ndarray:
+        """actions: `(*B, *shape)` normalised → the same shape, in the space, of its dtype."""
+        values = actions.detach().cpu().numpy()
+        if isinstance(self.space, spaces.Box):
+            with np.errstate(over="ignore"):  # an infinite product is clipped to the bound
+                scaled = values * self.scale + self.offset
+            return np.asarray(np.clip(scaled, self.low, self.high), self.dtype)
+        return (values + self.start).astype(self.dtype)
+
+
+class Distribution(ABC):
+    """Distributions over actions for a batch: one for each of the leading axes `*B`."""
+
+    def __init__(self, inputs: Tensor, action_map: ActionMap, mask: Tensor | None = None) -> None:
+        self.inputs = inputs
+        self.action_map = action_map
+        self.mask = mask
+
+    @classmethod
+    @abstractmethod
+    def required_input_dim(cls, space: gym.Space) -> int:
+        """Width of `inputs` for an action space."""
+
+    @classmethod
+    def for_space(cls, space: gym.Space) -> "ActionDistribution":
+        """This class for one action space, with no parameters of its own."""
+        return PlainDistribution(distribution=cls, space=space)
+
+    @abstractmethod
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """Actions `(*B, *shape)` in the normalised space, without gradient."""
+
+    @abstractmethod
+    def deterministic(self) -> Tensor:
+        """The action taken when not exploring, `(*B, *shape)`."""
+
+    @abstractmethod
+    def log_prob(self, actions: Tensor) -> Tensor:
+        """Log-density or log-probability of normalised actions, `(*B,)`, in nats."""
+
+    @abstractmethod
+    def entropy(self) -> Tensor:
+        """Entropy, `(*B,)`, in nats."""
+
+    @abstractmethod
+    def kl(self, other: Any) -> Tensor:
+        """KL(self ‖ other), `(*B,)`, in nats."""
+
+    def to_env(self, actions: Tensor) -> np.ndarray:
+        """What `env.step` takes: scaled, clipped, of the space's dtype."""
+        return self.action_map(actions)
+
+    def to_deterministic(self) -> "DeterministicDistribution":
+        """The distribution that always gives `deterministic()`."""
+        return DeterministicDistribution(self.deterministic(), self.action_map)
+
+
+class DeterministicDistribution(Distribution):
+    """All mass on one action; `inputs` are the actions themselves."""
+
+    @classmethod
+    def required_input_dim(cls, space: gym.Space) -> int:
+        return int(np.prod(space.shape or ()))
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        return self.inputs.detach()
+
+    def deterministic(self) -> Tensor:
+        return self.inputs
+
+    def _lead(self) -> torch.Size:
+        rank = len(self.action_map.space.shape or ())
+        return self.inputs.shape[: self.inputs.dim() - rank]
+
+    def log_prob(self, actions: Tensor) -> Tensor:
+        """0 for the action itself, -inf for any other."""
+        same = (actions == self.inputs).reshape(*self._lead(), -1).all(-1)
+        return torch.where(same, 0.0, -torch.inf)
+
+    def entropy(self) -> Tensor:
+        return torch.zeros(self._lead(), device=self.inputs.device)
+
+    def kl(self, other: Distribution) -> Tensor:
+        return -other.log_prob(self.inputs)
+
+
+class ActionDistribution(nn.Module, ABC):
+    """A distribution for one action space, as a part of a module.
+
+    What the policy head gives becomes complete `inputs` (they may need parameters of this part,
+    such as a free log-std), and inputs become a Distribution. Inputs stand alone: kept in a
+    rollout, they give the same distribution after the parameters have moved.
+    """
+
+    in_dim: int
+    """Width of what the policy head gives."""
+    inputs_dim: int
+
+    @abstractmethod
+    def inputs(self, outputs: Tensor) -> Tensor:
+        """outputs: `(*B, in_dim)` of the policy head → `(*B, inputs_dim)`."""
+
+    @abstractmethod
+    def forward(self, inputs: Tensor, mask: Tensor | None = None) -> Distribution:
+        """inputs: `(*B, inputs_dim)`; mask: what may be chosen, True where it may."""
+
+
+class PlainDistribution(ActionDistribution):
+    """The policy head's outputs are the inputs."""
+
+    def __init__(self, *, distribution: type[Distribution], space: gym.Space) -> None:
+        super().__init__()
+        self.distribution = distribution
+        self.action_map = ActionMap(space)
+        self.in_dim = self.inputs_dim = distribution.required_input_dim(space)
+
+    def inputs(self, outputs: Tensor) -> Tensor:
+        return outputs
+
+    def forward(self, inputs: Tensor, mask: Tensor | None = None) -> Distribution:
+        return self.distribution(inputs, self.action_map, mask)
+
+
+class DistributionConfig(Family, family="distribution"):
+    """Policy outputs → actions."""
+
+    @abstractmethod
+    def refusal(self, space: gym.Space) -> str | None:
+        """Why this distribution cannot act in the space, or None where it can."""
+
+    def resolve(self, space: gym.Space) -> Self:
+        """The same config with every derived field filled in for the space."""
+        return self
+
+    @abstractmethod
+    def in_dim(self, space: gym.Space) -> int:
+        """Width that the policy head must give."""
+
+    @abstractmethod
+    def build(self, space: gym.Space) -> ActionDistribution:
+        """The part of the module."""
+
+    @abstractmethod
+    def bind(self, space: gym.Space) -> ActionDistribution:
+        """The same distribution over complete inputs, with no parameters of its own."""
+
+    def summary(self, space: gym.Space) -> Any:
+        """What `explain` says beside the name."""
+        return None

@@ -1,0 +1,1 @@
+"""Encoders: observation → features `(*B, F)`. One file each: its config, then its module."""

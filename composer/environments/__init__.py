@@ -1,0 +1,1 @@
+"""Environments: spaces, and vector environments in Gymnasium's interface. One file each."""

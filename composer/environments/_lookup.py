@@ -1,0 +1,117 @@
+"""Names in the configuration → what Gymnasium has registered, and classes of wrappers."""
+
+import difflib
+import importlib
+from collections.abc import Callable, Iterable
+from types import ModuleType
+
+import gymnasium
+from gymnasium.envs.registration import EnvSpec, load_env_creator
+
+from composer.errors import ConfigError, Problem, did_you_mean
+
+
+def find_spec(env_id: str) -> EnvSpec:
+    """The spec of an id; `module:Name-v0` imports the module first.
+
+    Raises:
+        ConfigError: The module cannot be imported, or the id is not registered.
+    """
+    module, _, name = env_id.rpartition(":")
+    if module:
+        _import(module, env_id, "env.id")
+    spec = gymnasium.registry.get(name)
+    if spec is None:
+        raise ConfigError(_unknown_id(env_id, module, name))
+    return spec
+
+
+def vector_creator(entry_point: str | Callable[..., object]) -> Callable[..., object]:
+    """What makes an environment's own vector form."""
+    return load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
+
+
+def find_wrapper(path: str, at: str) -> type[gymnasium.Wrapper]:
+    """The class at `package.module.ClassName`; `at` is where the configuration says so.
+
+    Raises:
+        ConfigError: There is no such module or class, or it is not a `gymnasium.Wrapper`.
+    """
+    module_name, _, name = path.rpartition(".")
+    module = _import(module_name, path, at)
+    found = getattr(module, name, None)
+    if isinstance(found, type) and issubclass(found, gymnasium.Wrapper):
+        return found
+    others = [
+        f"{module_name}.{key}"
+        for key, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, gymnasium.Wrapper)
+    ]
+    message = (
+        f"`{module_name}` has no `{name}`{did_you_mean(path, others)}"
+        if found is None
+        else f"`{path}` is not a subclass of `gymnasium.Wrapper`"
+    )
+    raise ConfigError(Problem(message, path=at, value=path, valid=_closest(path, others)))
+
+
+def _import(module: str, value: str, at: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except Exception as error:  # a module may raise anything while it is imported
+        raise ConfigError(
+            Problem(
+                f"the module `{module}` cannot be imported: {type(error).__name__}: {error}",
+                path=at,
+                value=value,
+            )
+        ) from error
+
+
+def _unknown_id(env_id: str, module: str, name: str) -> Problem:
+    known = list(gymnasium.registry)
+    base, namespace = _base(name), name.rpartition("/")[0]
+    versions = sorted((key for key in known if _base(key) == base), key=_version, reverse=True)
+    if versions:
+        problem = "needs a version" if base == name else "has no such version"
+        message, close = f"the environment `{base}` {problem}", versions
+    elif namespace and not any(key.startswith(f"{namespace}/") for key in known):
+        message = (
+            f"no environments of `{namespace}` are registered; name the module that registers "
+            f"them, as in `the_module:{name}`"
+        )
+        close = ()
+    else:
+        message, close = f"Gymnasium knows no environment `{name}`", _closest_ids(base, known)
+    prefix = f"{module}:" if module else ""
+    return Problem(
+        f"{message}; did you mean `{close[0]}`?" if close else message,
+        path="env.id",
+        value=env_id,
+        valid=tuple(close),
+        fix=f"env.id={prefix}{close[0]}" if close else None,
+    )
+
+
+def _closest_ids(base: str, known: Iterable[str]) -> tuple[str, ...]:
+    """The latest versions of the environments with the closest names."""
+    latest = {_base(key): key for key in sorted(known, key=_version)}
+    return tuple(latest[close] for close in _closest(base, latest))
+
+
+def _closest(name: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Up to five names, the closest first."""
+    by_lower = {candidate.lower(): candidate for candidate in names}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=5, cutoff=0.5)
+    return tuple(by_lower[key] for key in close)
+
+
+def _base(env_id: str) -> str:
+    """`CartPole-v1` without its version."""
+    base, _, version = env_id.rpartition("-v")
+    return base if version.isdigit() else env_id
+
+
+def _version(env_id: str) -> int:
+    version = env_id.rpartition("-v")[2]
+    return int(version) if version.isdigit() else -1

@@ -1,0 +1,28 @@
+"""What every environment config promises."""
+
+from abc import abstractmethod
+
+import gymnasium as gym
+from gymnasium.vector import VectorEnv
+
+from composer.config import Family, Size
+
+
+class EnvironmentConfig(Family, family="environment", default="gym"):
+    """Where experience comes from.
+
+    A vector environment made here resets in Gymnasium's *next-step* mode: the step that ends an
+    episode returns its final observation; the step after it ignores its action and returns the
+    first observation of the next episode, with reward 0 and neither flag set. Whatever goes wrong
+    in `reset` or `step` arrives as an `EnvironmentFailure`, and has closed the environments.
+    """
+
+    num_envs: Size = 8
+
+    @abstractmethod
+    def spaces(self) -> tuple[gym.Space, gym.Space]:
+        """The observation space and the action space of a single environment."""
+
+    @abstractmethod
+    def make(self, num_envs: int | None = None) -> VectorEnv:
+        """`num_envs` environments behind one interface; the config's own number where None."""

@@ -1,0 +1,137 @@
+"""Kinds of error a user can cause, and how one is shown.
+
+Three layers, never mixed: the schema (`ConfigError`), the composition of parts for a space
+(`CompositionError`) and what an algorithm requires (`ContractError`). A layer reports all its
+problems at once.
+"""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake: where, what, and what to type instead."""
+
+    message: str
+    path: str = ""
+    """Dotted, as typed: `model.encoder.hidden`."""
+    value: object = None
+    """What was given; shown only where `path` is."""
+    origin: str | None = None
+    """Where it was set: the override's own text, or `file:line`."""
+    valid: tuple[str, ...] = ()
+    """The names that would have been right."""
+    fix: str | None = None
+    """A line to type."""
+
+    def render(self) -> str:
+        """The problem as plain text, its first line the path and the value."""
+        head = [f"{self.path} = {shown(self.value)}"] if self.path else []
+        lines = [
+            *head,
+            *self.message.splitlines(),
+            *([f"set by  {self.origin}"] if self.origin else []),
+            *([f"valid   {', '.join(self.valid)}"] if self.valid else []),
+            *([f"try     {self.fix}"] if self.fix else []),
+        ]
+        return "\n".join(f"  {'' if i == 0 else '  '}{line}" for i, line in enumerate(lines))
+
+
+class ComposerError(Exception):
+    """Base of every error a user can cause."""
+
+    title = "error"
+
+    def __init__(self, *problems: Problem | str) -> None:
+        self.problems = tuple(Problem(p) if isinstance(p, str) else p for p in problems)
+        super().__init__(*self.problems)
+
+    def __str__(self) -> str:
+        count = len(self.problems)
+        head = self.title if count == 1 else f"{count} errors: {self.title}"
+        return "\n".join([head, *(problem.render() for problem in self.problems)])
+
+
+class ConfigError(ComposerError):
+    """The configuration names or values something that the schema does not know."""
+
+    title = "the configuration is not valid"
+
+
+class CompositionError(ComposerError):
+    """The parts asked for do not fit the environment's spaces or one another."""
+
+    title = "no model can be composed"
+
+
+class ContractError(ComposerError):
+    """The module lacks a capability that the algorithm requires."""
+
+    title = "the module does not offer what the algorithm requires"
+
+
+class ModuleError(ComposerError):
+    """A module was used or written in a way that it cannot honour."""
+
+    title = "the module cannot do this"
+
+
+class CheckpointError(ComposerError):
+    """A checkpoint or run directory is missing, damaged, or does not fit."""
+
+    title = "the checkpoint cannot be used"
+
+
+class EnvironmentFailure(ComposerError):
+    """The environment could not be made, or raised while it ran."""
+
+    title = "the environment failed"
+
+
+class TrainingError(ComposerError):
+    """Training had to stop."""
+
+    title = "training stopped"
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """The name closest to `name`, or None where nothing is close."""
+    by_lower = {candidate.lower(): candidate for candidate in names}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.55)
+    return by_lower[close[0]] if close else None
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """`; did you mean `x`?`, or nothing."""
+    close = nearest(name, names)
+    return f"; did you mean `{close}`?" if close else ""
+
+
+def nearest_first(name: str, names: Iterable[str]) -> tuple[str, ...]:
+    """All names, the one closest to `name` first."""
+    ordered = sorted(names)
+    close = nearest(name, ordered)
+    return tuple(sorted(ordered, key=lambda candidate: candidate != close))
+
+
+def at_path(problem: Problem, prefix: str) -> Problem:
+    """The same problem, its path below `prefix`."""
+    path = ".".join(part for part in (prefix, problem.path) if part)
+    return replace(problem, path=path)
+
+
+def shown(value: object) -> str:
+    """A value as YAML's flow style would have it, cut to a line."""
+    if value is None:
+        text = "null"
+    elif isinstance(value, bool):
+        text = str(value).lower()
+    elif isinstance(value, list | tuple):
+        text = f"[{', '.join(shown(item) for item in value)}]"
+    elif isinstance(value, dict):
+        text = "{" + ", ".join(f"{key}: {shown(item)}" for key, item in value.items()) + "}"
+    else:
+        text = str(value)
+    return text if len(text) <= 120 else text[:117] + "..."

@@ -1,0 +1,194 @@
+"""Experiment: a whole run, as the user said it."""
+
+import functools
+import importlib
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import gymnasium as gym
+import torch
+from pydantic import Field
+
+from composer.algorithms.base import AlgorithmConfig
+from composer.blueprint.blueprint import Blueprint
+from composer.catalog.catalog import Catalog
+from composer.catalog.rules import CatalogConfig
+from composer.composition import compose
+from composer.config import Auto, AutoOr, Config, Frozen, FrozenDict, Listed, Size, Steps
+from composer.engines.base import EngineConfig
+from composer.environments.base import EnvironmentConfig
+from composer.errors import ComposerError, ConfigError, Problem
+from composer.loading import Loaded, load
+from composer.loggers.base import LoggerConfig
+from composer.model_config import ModelConfig
+from composer.training.evaluation import EvaluationConfig
+
+
+class CheckpointConfig(Config):
+    """When the trainer's state is written; also at the end, and when a run is interrupted."""
+
+    every: Steps = 50_000
+    """Environment steps between checkpoints; 0 for none but the last."""
+    keep: Size = 2
+    """Newest checkpoints to keep, beside the best."""
+
+
+class LoggingConfig(Config):
+    """When a row of metrics is written."""
+
+    every: Steps = 2_000
+    """Environment steps between rows; 0 for one after every update."""
+
+
+class ExperimentConfig(Config):
+    """Everything a run is made of."""
+
+    env: EnvironmentConfig
+    algorithm: AlgorithmConfig
+    model: ModelConfig = ModelConfig(type="composed")
+    catalog: CatalogConfig
+    engine: EngineConfig
+    logger: Frozen[LoggerConfig] = FrozenDict()
+    """Loggers by name; several may write at once."""
+    evaluation: EvaluationConfig = EvaluationConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    logging: LoggingConfig = LoggingConfig()
+    total_steps: Annotated[Steps, Field(gt=0)] = 100_000
+    """Environment steps to train for."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    device: str = "cpu"
+    """As torch names it: `cpu`, `cuda`, `cuda:1`."""
+    threads: AutoOr[Size] = Auto()
+    """Torch's threads; `auto` is 1 for a model under a million parameters."""
+    plugins: Listed[str] = ()
+    """Modules to import before the rest is checked."""
+
+
+class Experiment:
+    """A configuration, where its values come from, and what follows from it.
+
+    Args:
+        config: The whole configuration.
+        loaded: What the command line's words gave, for origins in errors.
+    """
+
+    def __init__(self, config: ExperimentConfig, loaded: Loaded | None = None) -> None:
+        self.config = config
+        self.loaded = loaded
+
+    @classmethod
+    def load(cls, words: Sequence[str] = (), config_dir: str | Path | None = None) -> Self:
+        """An experiment from the command line's words.
+
+        Args:
+            words: `["env=cartpole", "algorithm.lr=1e-3"]`.
+            config_dir: A directory of one's own, with groups as Composer's `conf/` has them.
+
+        Raises:
+            ConfigError: With every mistake, where it was made and what would be right.
+        """
+        return cls.from_loaded(load(words, config_dir), config_dir)
+
+    @classmethod
+    def from_loaded(cls, loaded: Loaded, config_dir: str | Path | None = None) -> Self:
+        """An experiment from what `composer.loading.load` gave."""
+        try:
+            return cls(_validated(loaded.data, config_dir), loaded)
+        except ComposerError as error:
+            raise loaded.with_origins(error) from None
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any], config_dir: str | Path | None = None) -> Self:
+        """An experiment from its JSON data, as a run's `experiment.json` holds it."""
+        return cls(_validated(data, config_dir))
+
+    @property
+    def name(self) -> str:
+        """`cartpole_ppo`: the environment and the algorithm, as they were chosen."""
+        choices = self.loaded.choices if self.loaded else {}
+        env = choices.get("env", self.config.env.type)
+        return f"{env}_{self.config.algorithm.type}".replace("/", "-")
+
+    def to_data(self) -> dict[str, Any]:
+        """The configuration as JSON data, every default filled in."""
+        return self.config.to_data()
+
+    @functools.cached_property
+    def spaces(self) -> tuple[gym.Space, gym.Space]:
+        """Observation and action space of a single environment."""
+        return self._with_origins(self.config.env.spaces)
+
+    @functools.cached_property
+    def blueprint(self) -> Blueprint:
+        """The model, composed for the environment's spaces.
+
+        Raises:
+            ComposerError: If it cannot be composed, or lacks what the algorithm requires.
+        """
+        observation_space, action_space = self.spaces
+        return self._with_origins(
+            lambda: compose(
+                observation_space,
+                action_space,
+                self.config.model,
+                self.config.algorithm,
+                Catalog(self.config.catalog),
+            )
+        )
+
+    def _with_origins(self, make: Any) -> Any:
+        try:
+            return make()
+        except ComposerError as error:
+            raise (self.loaded.with_origins(error) if self.loaded else error) from None
+
+
+def _validated(data: Mapping[str, Any], config_dir: str | Path | None) -> ExperimentConfig:
+    _import_plugins(data.get("plugins"), config_dir)
+    config = ExperimentConfig.parse(data)
+    problems = [*config.algorithm.problems(config.env.num_envs), *_device_problems(config.device)]
+    if problems:
+        raise ConfigError(*problems)
+    return config
+
+
+def _import_plugins(names: object, config_dir: str | Path | None) -> None:
+    """Imports the modules that `plugins` names, the user's directory first on the path."""
+    home = str(Path(config_dir).resolve().parent if config_dir else Path.cwd())
+    if home not in sys.path:
+        sys.path.insert(0, home)
+    if not isinstance(names, list | tuple):
+        return  # the schema says what is wrong with it
+    problems = []
+    for index, name in enumerate(names):
+        path = f"plugins[{index}]"
+        if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", name)):
+            problems.append(Problem("a plugin is the dotted name of a module", path, name))
+            continue
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            message = f"there is no module `{error.name}`; looked in {home} and what is installed"
+            problems.append(Problem(message, path, name))
+        except ComposerError:
+            raise
+        except Exception as error:  # a plugin may raise anything while it is imported
+            message = f"the plugin raised {type(error).__name__} while it was imported: {error}"
+            problems.append(Problem(message, path, name))
+    if problems:
+        raise ConfigError(*problems)
+
+
+def _device_problems(name: str) -> list[Problem]:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        return [
+            Problem(f"torch cannot use this device: {reason}", "device", name, fix="device=cpu")
+        ]
+    return []

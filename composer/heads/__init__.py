@@ -1,0 +1,1 @@
+"""Heads: features → the outputs of one role."""

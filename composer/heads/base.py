@@ -1,0 +1,62 @@
+"""What every head config promises."""
+
+from abc import abstractmethod
+from typing import ClassVar, Literal
+
+import gymnasium as gym
+from torch import nn
+
+from composer.apis import API
+from composer.config import Family, Listed, Size
+from composer.distributions.base import DistributionConfig
+from composer.layers import (
+    ZEROS,
+    BiasInitializer,
+    HiddenLayers,
+    KernelInitializer,
+    linear,
+    orthogonal,
+)
+
+
+class HeadConfig(HiddenLayers, Family, family="head"):
+    """Features → the outputs of one role, by layers of its own and an output layer."""
+
+    hidden: Listed[Size] = ()
+    reads: str | None = None
+    """The trunk it reads; by default that of its side, if there is one, else `main`."""
+    stop_gradient: Listed[str] = ()
+    """Trunks that this head's loss does not train."""
+    output_kernel_initializer: KernelInitializer | None = orthogonal(1.0)
+    output_bias_initializer: BiasInitializer | None = ZEROS
+
+    side: ClassVar[Literal["actor", "critic"]]
+    """The trunk of this name is read where the model has one."""
+    column: ClassVar[str]
+    """Where its output goes."""
+    explores: ClassVar[bool]
+    """It also runs while collecting, not only in training."""
+    api: ClassVar[type[API]]
+    """What a composed module can do because it has this head."""
+    offers: ClassVar[type[API]]
+    """The class that does it, by `self.run_head`."""
+
+    @abstractmethod
+    def out_dim(self, action_space: gym.Space, distribution: DistributionConfig) -> int:
+        """Width of the output layer."""
+
+    @abstractmethod
+    def build(self, in_dim: int, out_dim: int) -> nn.Module:
+        """Features `(*B, in_dim)` → the role's outputs."""
+
+    def layers(self, in_dim: int, out_dim: int) -> nn.Sequential:
+        """The hidden layers and the output layer."""
+        return nn.Sequential(
+            *self.stack(in_dim),
+            linear(
+                self.width(in_dim),
+                out_dim,
+                self.output_kernel_initializer,
+                self.output_bias_initializer,
+            ),
+        )

@@ -1,0 +1,210 @@
+"""Activations, initialisers and stacks of linear layers."""
+
+import inspect
+import math
+import warnings
+from typing import Annotated, Any, TypeVar
+
+import torch
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, model_validator
+from torch import nn
+
+from composer.config import Config, Listed, Size, invalid_value
+from composer.errors import did_you_mean, nearest_first, shown
+
+L = TypeVar("L", nn.Linear, nn.Conv2d)
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "silu": nn.SiLU,
+    "gelu": nn.GELU,
+    "elu": nn.ELU,
+    "selu": nn.SELU,
+    "celu": nn.CELU,
+    "leaky_relu": nn.LeakyReLU,
+    "relu6": nn.ReLU6,
+    "mish": nn.Mish,
+    "sigmoid": nn.Sigmoid,
+    "hardswish": nn.Hardswish,
+    "hardtanh": nn.Hardtanh,
+    "softplus": nn.Softplus,
+    "softsign": nn.Softsign,
+    "linear": nn.Identity,
+}
+ALIASES = {"swish": "silu", "identity": "linear", "none": "linear"}
+
+
+def _activation(name: str | None) -> str:
+    """The canonical name: case, underscores and torch's own spelling do not matter."""
+    folded = {known.replace("_", ""): known for known in (*ACTIVATIONS, *ALIASES)}
+    known = folded.get(str(name).lower().replace("_", ""))
+    if known is None:
+        names = (*ACTIVATIONS, *ALIASES)
+        raise invalid_value(
+            f"there is no activation `{shown(name)}`{did_you_mean(str(name), names)}",
+            nearest_first(str(name), names),
+        )
+    return ALIASES.get(known, known)
+
+
+Activation = Annotated[str, BeforeValidator(_activation)]
+"""The name of an activation; `null` is `linear`."""
+
+_INITIALIZERS = {
+    name.removesuffix("_"): getattr(nn.init, name)
+    for name in dir(nn.init)
+    if name.endswith("_") and not name.startswith("_")
+}
+_FOR_VECTORS = frozenset({"zeros", "ones", "constant", "uniform", "normal", "trunc_normal"})
+
+
+class Initializer(Config):
+    """A function of `torch.nn.init` by name, with its arguments: `{type: orthogonal, gain: 0.01}`.
+
+    The trailing underscore of torch's names may be left out.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+    @model_validator(mode="after")
+    def _known(self) -> "Initializer":
+        function = _INITIALIZERS.get(self.type)
+        if function is None:
+            raise invalid_value(
+                f"there is no initializer `{self.type}`{did_you_mean(self.type, _INITIALIZERS)}",
+                nearest_first(self.type, _INITIALIZERS),
+            )
+        allowed = {
+            name: parameter
+            for name, parameter in inspect.signature(function).parameters.items()
+            if name not in ("tensor", "generator")
+        }
+        for name, value in self.arguments.items():
+            if name not in allowed:
+                raise invalid_value(
+                    f"initializer `{self.type}` has no argument `{name}`"
+                    f"{did_you_mean(name, allowed)}",
+                    nearest_first(name, allowed),
+                )
+            wanted = str if isinstance(allowed[name].default, str) else int | float
+            finite = not isinstance(value, float) or math.isfinite(value)
+            if isinstance(value, bool) or not isinstance(value, wanted) or not finite:
+                raise invalid_value(
+                    f"argument `{name}` of initializer `{self.type}` cannot be `{shown(value)}`"
+                )
+        for name, parameter in allowed.items():
+            if parameter.default is parameter.empty and name not in self.arguments:
+                raise invalid_value(f"initializer `{self.type}` needs the argument `{name}`")
+        try:
+            self._try_out()
+        except (RuntimeError, TypeError, UserWarning, ValueError) as error:
+            raise invalid_value(f"initializer `{self.type}`: {error}") from None
+        return self
+
+    def _try_out(self) -> None:
+        """Torch itself judges the arguments; its random numbers go on as if nothing was drawn."""
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="error"):
+            self.apply(torch.empty(2) if self.type in _FOR_VECTORS else self._trial())
+
+    def _trial(self) -> torch.Tensor:
+        return torch.empty(2, 2, 1) if self.type == "dirac" else torch.empty(2, 2)
+
+    def apply(self, tensor: torch.Tensor) -> None:
+        """Fills a parameter in place, from torch's global generator."""
+        _INITIALIZERS[self.type](tensor, **self.arguments)
+
+
+def _named(value: object) -> object:
+    if isinstance(value, str):
+        value = {"type": value}
+    if isinstance(value, dict) and isinstance(value.get("type"), str):
+        return {**value, "type": value["type"].removesuffix("_")}
+    return value
+
+
+def _only(allowed: frozenset[str], what: str) -> AfterValidator:
+    def check(initializer: Initializer) -> Initializer:
+        if initializer.type not in allowed:
+            raise invalid_value(
+                f"initializer `{initializer.type}` cannot fill {what}",
+                nearest_first(initializer.type, allowed),
+            )
+        return initializer
+
+    return AfterValidator(check)
+
+
+_KERNELS = frozenset(_INITIALIZERS)
+KernelInitializer = Annotated[
+    Initializer, _only(_KERNELS - {"dirac"}, "a linear layer's kernel"), BeforeValidator(_named)
+]
+ConvInitializer = Annotated[
+    Initializer,
+    _only(_KERNELS - {"eye", "sparse"}, "a convolution's kernel"),
+    BeforeValidator(_named),
+]
+BiasInitializer = Annotated[
+    Initializer, _only(_FOR_VECTORS, "a bias, which is a vector"), BeforeValidator(_named)
+]
+
+
+def orthogonal(gain: float = math.sqrt(2)) -> Initializer:
+    """Orthogonal kernels (Saxe et al., 2014), the usual choice for policy gradients."""
+    return Initializer.model_validate({"type": "orthogonal", "gain": gain})
+
+
+ZEROS = Initializer(type="zeros")
+
+
+class HiddenLayers(Config):
+    """A stack of linear layers; `null` as an initializer is torch's default."""
+
+    hidden: Listed[Size] = (64, 64)
+    """Widths; an empty list is no layer."""
+    activation: Activation = "tanh"
+    layer_norm: bool = False
+    """Normalise between a layer and its activation."""
+    kernel_initializer: KernelInitializer | None = orthogonal()
+    bias_initializer: BiasInitializer | None = ZEROS
+
+    def width(self, in_dim: int) -> int:
+        """Features that leave the stack."""
+        return self.hidden[-1] if self.hidden else in_dim
+
+    def stack(self, in_dim: int) -> nn.Sequential:
+        """`(*B, in_dim)` → `(*B, width)`."""
+        layers: list[nn.Module] = []
+        for out_dim in self.hidden:
+            layers.append(linear(in_dim, out_dim, self.kernel_initializer, self.bias_initializer))
+            layers += normed(out_dim, layer_norm=self.layer_norm)
+            layers.append(ACTIVATIONS[self.activation]())
+            in_dim = out_dim
+        return nn.Sequential(*layers)
+
+
+def normed(width: int, *, layer_norm: bool) -> list[nn.Module]:
+    """A layer norm, or nothing."""
+    return [nn.LayerNorm(width)] if layer_norm else []
+
+
+def linear(
+    in_dim: int, out_dim: int, kernel: Initializer | None, bias: Initializer | None
+) -> nn.Linear:
+    """A linear layer, initialised."""
+    return initialised(nn.Linear(in_dim, out_dim), kernel, bias)
+
+
+def initialised(layer: L, kernel: Initializer | None, bias: Initializer | None) -> L:
+    """The layer, its kernel and bias filled; None leaves torch's default."""
+    if kernel is not None:
+        kernel.apply(layer.weight)
+    if bias is not None and layer.bias is not None:
+        bias.apply(layer.bias)
+    return layer

@@ -1,0 +1,210 @@
+"""The directories of YAML files that Hydra composes from, and what stands where in a file."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files as resources_of
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+from composer.errors import ConfigError
+
+PACKAGE = "composer.conf"
+
+Parts = tuple[str, ...]
+"""A dotted path in parts, indexes of lists included: `("model", "encoder", "hidden", "0")`."""
+
+
+def parts_of(path: str) -> Parts:
+    """`model.encoder.hidden[0]` in parts."""
+    return tuple(re.findall(r"[^.\[\]]+", path))
+
+
+class Choice(NamedTuple):
+    """A line of a defaults list."""
+
+    group: str
+    option: str | None
+    optional: bool
+    line: int
+
+
+@dataclass(frozen=True)
+class YamlFile:
+    """One YAML file of a configuration directory."""
+
+    name: str
+    """As a defaults list has it: `experiment/mine`."""
+    file: Traversable
+    built_in: bool
+
+    @cached_property
+    def text(self) -> str:
+        return self.file.read_text(encoding="utf-8")
+
+    @cached_property
+    def root(self) -> yaml.Node | None:
+        return yaml.compose(self.text, Loader=yaml.SafeLoader)
+
+    @property
+    def package(self) -> Parts:
+        """Where the content goes by the file's own header, or else by its group."""
+        comments = re.match(r"(?:[ \t]*(?:#.*)?\n)*", f"{self.text}\n")
+        header = re.search(r"#\s*@package[ \t]+(\S+)", comments[0] if comments else "")
+        if header and header[1] != "_group_":
+            return tuple(part for part in header[1].split(".") if part != "_global_")
+        return tuple(self.name.split("/")[:-1])
+
+    def place(self, line: int | None = None) -> str:
+        """The file, as a person would look for it, and a line of it."""
+        number = "" if line is None else f":{line}"
+        if self.built_in:
+            return f"composer/conf/{self.name}.yaml{number} (built in)"
+        path, here = Path(str(self.file)), Path.cwd()
+        return f"{path.relative_to(here) if path.is_relative_to(here) else path}{number}"
+
+    def choices(self) -> Iterator[Choice]:
+        """The lines of the file's defaults list, groups absolute."""
+        folder = self.name.rpartition("/")[0]
+        found = [value for key, value in pairs(self.root) if key.value == "defaults"]
+        for item in found[0].value if found and isinstance(found[0], yaml.SequenceNode) else ():
+            line = item.start_mark.line + 1
+            if isinstance(item, yaml.ScalarNode) and item.value != "_self_":
+                group, _, option = _absolute(folder, item.value).rpartition("/")
+                yield Choice(group, option, False, line)
+            for key, value in pairs(item):
+                *keywords, group = str(key.value).split()
+                for option in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                    is_null = option.tag == "tag:yaml.org,2002:null"
+                    name = None if is_null else str(option.value)
+                    yield Choice(_absolute(folder, group), name, "optional" in keywords, line)
+
+
+def _absolute(folder: str, name: str) -> str:
+    name = name.split("@")[0]
+    return name[1:] if name.startswith("/") else f"{folder}/{name}" if folder else name
+
+
+def pairs(node: yaml.Node | None) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+    """The keys and values of a mapping, those that it merges (`<<`) first."""
+    items = node.value if isinstance(node, yaml.MappingNode) else []
+    for key, value in items:
+        if key.tag == "tag:yaml.org,2002:merge":
+            merged = reversed(value.value) if isinstance(value, yaml.SequenceNode) else [value]
+            for mapping in merged:
+                yield from pairs(mapping)
+    yield from (item for item in items if item[0].tag != "tag:yaml.org,2002:merge")
+
+
+@dataclass(frozen=True)
+class ConfigFiles:
+    """Composer's own directory and, after it, the user's."""
+
+    added: tuple[str, ...] = ()
+    """As `hydra.searchpath` has them: `file:///home/me/conf`."""
+
+    @classmethod
+    def of(cls, config_dir: str | Path | None, searchpath: Sequence[str] = ()) -> "ConfigFiles":
+        """The files of a person's directory beside Composer's own.
+
+        Raises:
+            ConfigError: If there is no such directory.
+        """
+        if config_dir is None:
+            return cls(tuple(searchpath))
+        path = Path(config_dir).resolve()
+        if not path.is_dir():
+            kind = "is not a directory" if path.exists() else "does not exist"
+            raise ConfigError(f"the configuration directory {config_dir} {kind}")
+        return cls((*searchpath, f"file://{path}"))
+
+    @cached_property
+    def roots(self) -> tuple[Traversable, ...]:
+        return (resources_of(PACKAGE), *map(_directory, self.added))
+
+    @cached_property
+    def base(self) -> dict[str, Choice]:
+        """The groups that every run has, by name, as `config.yaml` lists them."""
+        found = self.find("config")
+        return {choice.group: choice for choice in found.choices()} if found else {}
+
+    @property
+    def tagged(self) -> tuple[str, ...]:
+        """The groups that name a tagged part, which may be a plugin's and have no YAML."""
+        return tuple(
+            group
+            for group, choice in self.base.items()
+            if choice.optional and "${" not in str(choice.option)
+        )
+
+    def find(self, name: str) -> YamlFile | None:
+        """The file Hydra reads for `experiment/mine`."""
+        return next(self.all(name), None)
+
+    def all(self, name: str) -> Iterator[YamlFile]:
+        """Every file of the name; Hydra reads the first."""
+        name = name.removesuffix(".yaml")
+        for root in self.roots:
+            file = root.joinpath(f"{name}.yaml")
+            if file.is_file():
+                yield YamlFile(name, file, built_in=root is self.roots[0])
+
+    def at(self, path: str) -> YamlFile | None:
+        """The file at a path of the file system, if it is one of ours or the user's."""
+        resolved = Path(path).resolve()
+        for root in self.roots:
+            home = Path(str(root)).resolve()
+            if resolved.is_relative_to(home):
+                name = resolved.relative_to(home).with_suffix("").as_posix()
+                return YamlFile(name, resolved, built_in=root is self.roots[0])
+        return None
+
+    def places(self, name: str) -> tuple[str, ...]:
+        """Where a file of the name would be."""
+        files = (
+            YamlFile(name, root.joinpath(f"{name}.yaml"), built_in=root is self.roots[0])
+            for root in self.roots
+        )
+        return tuple(file.place() for file in files)
+
+    def has_directory(self, group: str) -> bool:
+        """Whether Hydra takes the name for a group."""
+        return any(root.joinpath(group).is_dir() for root in self.roots)
+
+    def groups(self) -> tuple[str, ...]:
+        """The groups a person may mean."""
+        return tuple(
+            dict.fromkeys(
+                [
+                    *(group for group in self.base if group and not group.startswith("hydra/")),
+                    *(
+                        entry.name
+                        for root in self.roots[1:]
+                        for entry in root.iterdir()
+                        if entry.is_dir()
+                    ),
+                ]
+            )
+        )
+
+    def options(self, group: str) -> tuple[str, ...]:
+        """The options of a group that have a YAML, `atari/pong` included."""
+        found = {name for root in self.roots for name in self._options(root, group)}
+        return tuple(sorted(found))
+
+    def _options(self, root: Traversable, group: str, below: str = "") -> Iterator[str]:
+        directory = root.joinpath(group)
+        for entry in directory.iterdir() if directory.is_dir() else ():
+            if entry.name.endswith(".yaml"):
+                yield below + entry.name.removesuffix(".yaml")
+            elif entry.is_dir() and f"{group}/{entry.name}" not in self.base:
+                yield from self._options(root, f"{group}/{entry.name}", f"{below}{entry.name}/")
+
+
+def _directory(search: str) -> Traversable:
+    scheme, separator, rest = search.partition("://")
+    return resources_of(rest) if scheme == "pkg" else Path(rest if separator else search)

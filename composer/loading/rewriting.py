@@ -1,0 +1,237 @@
+"""What was typed → what Hydra is given instead: a plain `a.b=c` becomes `++a.b=c`."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, QuotedString
+from hydra.errors import HydraException
+
+from composer.errors import ConfigError, Problem, did_you_mean, nearest, nearest_first
+from composer.loading.files import ConfigFiles
+from composer.loading.words import Chosen, Typed, Words
+
+SEARCHPATH = "hydra.searchpath"
+LOGGER = "logger"
+"""The group whose parts have names: several options may be chosen, each by its own name."""
+
+
+def read_words(
+    words: Sequence[str], config_dir: str | Path | None = None, *, sweeps: bool = False
+) -> Words:
+    """Reads what was typed.
+
+    Args:
+        words: The words.
+        config_dir: A directory of the user's own.
+        sweeps: Whether several values, `a=1,2`, may be given.
+
+    Raises:
+        ConfigError: With every word that is no override, or chooses what does not exist.
+    """
+    problems: list[Problem] = []
+    parsed = []
+    for word in words:
+        try:
+            override = OverridesParser.create().parse_overrides([word])[0]
+        except HydraException:
+            override = None
+        if override is None or not override.key_or_group:
+            problems.append(_unreadable(word))
+        else:
+            parsed.append(override)
+    reader = _Reader(ConfigFiles.of(config_dir, _searchpath(parsed)), sweeps)
+    for override in parsed:
+        problems.extend(reader.read(override))
+    if problems:
+        raise ConfigError(*problems)
+    reader.imply_gym(parsed)
+    return reader.words
+
+
+def read_values(words: Sequence[str]) -> Words:
+    """The values that the words give, for a configuration that is complete already.
+
+    Raises:
+        ConfigError: With every word that does something else.
+    """
+    read = read_words(words)
+    complete = "and what is changed here is complete already: give values"
+    problems = [
+        Problem(f"`{item.word}` chooses a preset, {complete}", fix=f"{path}.…=…")
+        for group, item in read.chosen.items()
+        if not item.implied
+        for path in [group.replace("/", ".")]
+    ]
+    problems += [
+        Problem(f"`{word}` takes something away, {complete}")
+        for word in words
+        if word.startswith("~")
+    ]
+    if problems:
+        raise ConfigError(*problems)
+    return read
+
+
+def _unreadable(word: str) -> Problem:
+    key, separator, value = word.partition("=")
+    if separator and key and value:
+        message = f"the value of `{word}` cannot be read; text with special characters is quoted"
+        return Problem(message, fix=f"\"{key}='{value.replace(chr(39), '')}'\"")
+    return Problem(f"`{word}` cannot be read: expected `key=value`")
+
+
+def _searchpath(overrides: Sequence[Override]) -> tuple[str, ...]:
+    for override in overrides:
+        value = override.value()
+        if override.key_or_group == SEARCHPATH and isinstance(value, list):
+            return tuple(map(str, value))
+    return ()
+
+
+class _Reader:
+    """Turns one override after the other into what Hydra is given."""
+
+    def __init__(self, files: ConfigFiles, sweeps: bool) -> None:
+        self.words = Words(files)
+        self.sweeps = sweeps
+        if files.added:
+            quoted = (QuotedString(path, Quote.single).with_quotes() for path in files.added)
+            self.words.overrides.append(f"{SEARCHPATH}=[{','.join(quoted)}]")
+
+    def read(self, override: Override) -> Iterator[Problem]:
+        word = str(override.input_line)
+        if override.key_or_group == SEARCHPATH:
+            return
+        if override.is_sweep_override() and not self.sweeps:
+            message = f"`{word}` is a sweep over several values: add -m, or write a list as [1,2]"
+            yield Problem(message, fix=f"-m {word}")
+        elif override.is_delete() and override.key_or_group in self.words.files.tagged:
+            yield from self._choose_none(override.key_or_group, word)
+        elif override.is_delete() or override.is_hydra_override() or override.package is not None:
+            self.words.overrides.append(word)
+        elif (group := self._group(override)) is not None:
+            yield from self._choose(group, override)
+        elif "/" in override.key_or_group and not isinstance(override.value(), dict):
+            yield self._no_group(override)
+        else:
+            yield from self._set(override)
+
+    def imply_gym(self, overrides: Sequence[Override]) -> None:
+        """`env.id=X` alone means the environment type that has an id."""
+        for override in overrides:
+            value = override.value()
+            names_id = override.key_or_group == "env.id" or (
+                override.key_or_group == "env" and isinstance(value, dict) and "id" in value
+            )
+            if names_id and "env" not in self.words.chosen and not override.is_delete():
+                self.words.overrides.append("env=gym")
+                self.words.chosen["env"] = Chosen(_spelled(override), ("gym",), implied=True)
+
+    def _group(self, override: Override) -> str | None:
+        """The group whose option is chosen, if the word chooses one."""
+        key = override.key_or_group
+        if isinstance(override.value(), dict):
+            return None
+        if "/" in key or "." not in key:
+            group = self.words.files.has_directory(key)
+            offers = key in self.words.files.base or bool(self.words.files.options(key))
+            return key if group and offers else None
+        group = key.replace(".", "/")
+        is_named = group in self.words.files.base and all(
+            isinstance(value, str | QuotedString) for value in _values(override)
+        )
+        return group if is_named else None
+
+    def _choose(self, group: str, override: Override) -> Iterator[Problem]:
+        files, word = self.words.files, _spelled(override)
+        values = _values(override)
+        if values == [None]:
+            yield from self._choose_none(group, word)
+            return
+        names = tuple(
+            value.text if isinstance(value, QuotedString) else str(value) for value in values
+        )
+        missing = [name for name in names if files.find(f"{group}/{name}") is None]
+        text = override.get_value_string()
+        if not all(isinstance(value, str | QuotedString) for value in values):
+            text = ",".join(f"'{name}'" for name in names)
+        if group in files.tagged:
+            if isinstance(override.value(), list):
+                message = f"`{group}` takes one option, not a list"
+                yield Problem(message, value=names, fix=f"{group}={names[0] if names else '…'}")
+                return
+        elif group == LOGGER and not override.is_sweep_override():
+            for name in missing:
+                self.words.overrides.append(f"++{LOGGER}.{name}.type={name}")
+                self.words.typed.append(Typed(word, (LOGGER, name, "type"), name, option=True))
+            present = [name for name in names if name not in missing]
+            text = f"[{','.join(present)}]" if missing or len(names) != 1 else text
+        elif missing:
+            yield from (self._no_option(group, name, word) for name in missing)
+            return
+        is_added = group not in files.base and (override.is_add() or override.is_force_add())
+        self.words.overrides.append(f"{'+' if is_added else ''}{group}={text}")
+        if not override.is_sweep_override():
+            self.words.chosen[group] = Chosen(word, names)
+
+    def _choose_none(self, group: str, word: str) -> Iterator[Problem]:
+        base = self.words.files.base.get(group)
+        if base is None or base.option is None:
+            self.words.overrides.append(f"~{group}")
+        else:
+            yield Problem(
+                f"`{word}`: a run needs one option of `{group}`",
+                valid=self.words.files.options(group),
+                fix=f"{group}={base.option}",
+            )
+
+    def _set(self, override: Override) -> Iterator[Problem]:
+        key = override.key_or_group.replace("/", ".")
+        text, value = override.get_value_string(), override.value()
+        if not isinstance(value, dict) and "." not in key and self.words.files.has_directory(key):
+            yield Problem(
+                f"`{override.input_line}`: `{key}` is taken for a group, because the configuration "
+                "directory has a directory of that name"
+            )
+            return
+        if value == {}:  # Hydra would merge it into what is there, and so leave that as it is
+            self.words.overrides.append(f"++{key}=null")
+        self.words.overrides.append(f"++{key}={text}")
+        if not override.is_sweep_override():
+            self.words.typed.append(Typed(_spelled(override), tuple(key.split(".")), value))
+
+    def _no_group(self, override: Override) -> Problem:
+        groups, key = self.words.files.groups(), override.key_or_group
+        close = nearest(key, groups)
+        return Problem(
+            f"`{override.input_line}`: there is no group `{key}`{did_you_mean(key, groups)}",
+            valid=nearest_first(key, groups),
+            fix=f"{close}={override.get_value_string()}" if close else None,
+        )
+
+    def _no_option(self, group: str, name: str, word: str) -> Problem:
+        options = self.words.files.options(group)
+        close = nearest(name, options)
+        places = " and ".join(self.words.files.places(f"{group}/{name}"))
+        if not self.words.files.added:
+            places += "; files of your own are found with --config-dir DIR"
+        return Problem(
+            f"there is no {group} `{name}`{did_you_mean(name, options)}\nlooked for {places}",
+            origin=f"{word} (command line)",
+            valid=nearest_first(name, options),
+            fix=f"{group}={close}" if close else None,
+        )
+
+
+def _spelled(override: Override) -> str:
+    """As the user typed it: a job of a sweep has our `++` already."""
+    return str(override.input_line).removeprefix("++")
+
+
+def _values(override: Override) -> list[object]:
+    """The values that a word gives: one, those of a list, or those of a sweep."""
+    value = override.value()
+    if isinstance(value, ChoiceSweep):
+        return list(value.list)
+    return list(value) if isinstance(value, list) else [value]

@@ -1,0 +1,71 @@
+"""What was typed."""
+
+from dataclasses import dataclass, field
+
+from composer.loading.files import ConfigFiles, Parts
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A value given on the command line."""
+
+    word: str
+    path: Parts
+    value: object
+    option: bool = False
+    """Whether the word chose an option of a group, which has no YAML."""
+
+    def touches(self, path: Parts) -> bool:
+        """Whether the word says something at, above or below `path`."""
+        length = min(len(path), len(self.path))
+        return path[:length] == self.path[:length] and (
+            len(path) <= len(self.path)
+            or self.sets(path)
+            or not (isinstance(self.value, dict) and self.value)
+        )
+
+    def sets(self, path: Parts) -> bool:
+        """Whether the word says what stands at `path`."""
+        if path[: len(self.path)] != self.path:
+            return False
+        value = self.value
+        for part in path[len(self.path) :]:
+            if isinstance(value, list) and part.isdigit() and int(part) < len(value):
+                value = value[int(part)]
+            elif isinstance(value, dict) and part in map(str, value):
+                value = next(item for key, item in value.items() if str(key) == part)
+            else:
+                return False
+        return True
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Options of a group, chosen on the command line."""
+
+    word: str
+    options: tuple[str, ...]
+    implied: bool = False
+    """By `env.id=…`, which says `env=gym` as well."""
+
+
+@dataclass
+class Words:
+    """What was typed, read."""
+
+    files: ConfigFiles
+    overrides: list[str] = field(default_factory=list)
+    """What Hydra is given."""
+    typed: list[Typed] = field(default_factory=list)
+    chosen: dict[str, Chosen] = field(default_factory=dict)
+
+    @property
+    def named_loggers(self) -> list[Typed]:
+        """The loggers chosen by a type that has no YAML."""
+        return [typed for typed in self.typed if typed.option]
+
+    def spelling(self, override: str) -> str:
+        """The word, as it was typed, of what Hydra was given."""
+        stripped = override.lstrip("+")
+        typed = [*(item.word for item in self.typed), *(item.word for item in self.chosen.values())]
+        return next((word for word in typed if word.lstrip("+") == stripped), override)

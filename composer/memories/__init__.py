@@ -1,0 +1,1 @@
+"""Memories: features over time → features over time, with state."""

@@ -1,0 +1,1 @@
+"""RLModule: the torch module that a blueprint builds or a person writes."""

@@ -1,0 +1,135 @@
+"""The module that a blueprint builds: trunks, heads and a distribution."""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import gymnasium as gym
+from torch import Tensor, nn
+
+from composer.apis import API
+from composer.columns import Columns
+from composer.distributions.base import ActionDistribution
+from composer.module.rl_module import RLModule
+from composer.spaces import Nested
+
+
+class Recipe(Protocol):
+    """What a module was built from."""
+
+    def to_data(self) -> dict[str, Any]:
+        """The recipe as JSON data."""
+        ...
+
+
+class Trunk(nn.Module):
+    """An encoder, with a name that heads read."""
+
+    def __init__(self, *, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, obs: Nested) -> Tensor:
+        """obs: nested as the space is, `(*B, …)` → features `(*B, F)`."""
+        return self.encoder(obs)
+
+
+@dataclass(frozen=True)
+class HeadPart:
+    """A built head and how it stands in the graph."""
+
+    module: nn.Module
+    reads: str
+    """A trunk."""
+    detached: bool
+    """Its loss does not train the trunk."""
+    column: str
+    """Where its output goes."""
+    explores: bool
+    """It also runs while collecting."""
+
+
+class ComposedRLModule(RLModule):
+    """Runs the trunks that are read, then the heads.
+
+    Trunks and heads are submodules under their own names: `main.encoder`, `policy`, `value`.
+    """
+
+    def __init__(
+        self,
+        *,
+        recipe: Recipe,
+        observation_space: gym.Space,
+        action_space: gym.Space,
+        trunks: Mapping[str, Trunk],
+        heads: Mapping[str, HeadPart],
+        distribution: ActionDistribution | None,
+        dropped: tuple[str, ...],
+        inference_only: bool,
+    ) -> None:
+        super().__init__(observation_space, action_space, inference_only=inference_only)
+        self._recipe = recipe
+        self._heads = dict(heads)
+        self._by_column = {head.column: head for head in heads.values()}
+        self._non_inference = dropped
+        if inference_only:
+            self._dropped = dropped
+        for name, trunk in trunks.items():
+            self.add_module(name, trunk)
+        for role, head in heads.items():
+            self.add_module(role, head.module)
+        if distribution is not None:
+            self.distribution = distribution
+        self._trunks = dict(trunks)
+        self._exploring = tuple(role for role, head in heads.items() if head.explores)
+        self._inferring = tuple(role for role in heads if role not in dropped)
+
+    @classmethod
+    @functools.cache
+    def offering(cls, apis: frozenset[type[API]]) -> type["ComposedRLModule"]:
+        """The class whose instances are also instances of `apis`."""
+        ordered = sorted(apis, key=lambda api: api.__name__)
+        return type("ComposedRLModule", (cls, *ordered), {"__module__": cls.__module__})
+
+    def get_train_action_dist_cls(self) -> ActionDistribution:
+        return self.distribution
+
+    def _run(self, batch: Mapping[str, Any], roles: tuple[str, ...]) -> dict[str, Any]:
+        embeddings: dict[str, Tensor] = {}
+        out: dict[str, Any] = {Columns.EMBEDDINGS: embeddings}
+        for role in roles:
+            head = self._heads[role]
+            features = embeddings.get(head.reads)
+            if features is None:
+                features = embeddings[head.reads] = self._trunks[head.reads](batch[Columns.OBS])
+            output = head.module(features.detach() if head.detached else features)
+            if head.column == Columns.ACTION_DIST_INPUTS:
+                output = self.distribution.inputs(output)
+            out[head.column] = output
+        return out
+
+    def _forward_train(self, batch: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return self._run(batch, tuple(self._heads))
+
+    def _forward_exploration(self, batch: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return self._run(batch, self._exploring)
+
+    def _forward_inference(self, batch: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return self._run(batch, self._inferring)
+
+    def run_head(
+        self, column: str, batch: Mapping[str, Any], embeddings: Mapping[str, Tensor] | None = None
+    ) -> Any:
+        """One column's values, from features where they are given, else from observations."""
+        head = self._by_column[column]
+        features = (embeddings or {}).get(head.reads)
+        if features is None:
+            features = self._trunks[head.reads](batch[Columns.OBS])
+        return head.module(features.detach() if head.detached else features)
+
+    def non_inference_parts(self) -> tuple[str, ...]:
+        return self._non_inference
+
+    def recipe(self) -> dict[str, Any]:
+        return {"blueprint": self._recipe.to_data()}

@@ -1,0 +1,499 @@
+"""RLModule: three phases, acting, and state."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import gymnasium as gym
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from composer.apis import InferenceOnlyAPI, ValueFunctionAPI
+from composer.columns import Columns
+from composer.distributions.base import ActionDistribution, ActionMap, Distribution
+from composer.errors import CheckpointError, ModuleError, did_you_mean
+from composer.files import (
+    atomic_directory,
+    read_tensors,
+    verify_directory,
+    write_json,
+    write_tensors,
+)
+from composer.spaces import Nested, space_to_data, to_tensors
+
+if TYPE_CHECKING:
+    from composer.catalog.catalog import Catalog
+
+Phase = Literal["train", "exploration", "inference"]
+MODULE_FORMAT = 1
+_PUBLIC = ("forward", "forward_train", "forward_exploration", "forward_inference", "act")
+
+
+@dataclass(slots=True)
+class Step:
+    """What `act` returns; a field is None where the module has no such thing."""
+
+    actions: Nested
+    """What `log_prob` is about, in the normalised space: what a rollout stores."""
+    env_actions: Nested
+    """What `env.step` takes."""
+    log_prob: Tensor | None = None
+    """`(*B,)`, in nats."""
+    value: Tensor | None = None
+    """`(*B,)`."""
+    state: Nested = None
+    """The memory's state after this step; pass it to the next `act`."""
+    dist_inputs: Tensor | None = None
+    """`action_dist_inputs`, from which the same distribution can be made again."""
+
+
+class RLModule(nn.Module):
+    """A policy, and whatever else an algorithm trains, as one torch module.
+
+    Composer builds one from a blueprint. To write one by hand, subclass it, make the layers in
+    `setup()` and compute in `_forward()`, or in `_forward_train()`, `_forward_exploration()` and
+    `_forward_inference()` where the phases differ. Observations arrive as the environment gives
+    them, batched: `(*B, …)`.
+
+    Args:
+        observation_space: Of a single environment.
+        action_space: Of a single environment.
+        model_config: Settings of one's own, `self.model_config` inside the class.
+        catalog: The decision tree; by default the one Composer ships.
+        inference_only: Leave out what only training needs.
+        learner_only: The module is never used for acting.
+    """
+
+    def __init__(
+        self,
+        observation_space: gym.Space,
+        action_space: gym.Space,
+        *,
+        model_config: Mapping[str, Any] | None = None,
+        catalog: "Catalog | None" = None,
+        inference_only: bool = False,
+        learner_only: bool = False,
+    ) -> None:
+        super().__init__()
+        self.observation_space = observation_space
+        self.action_space = action_space
+        self.model_config = dict(model_config or {})
+        self.inference_only = inference_only
+        self.learner_only = learner_only
+        self._catalog = catalog
+        self._bound: dict[Phase, ActionDistribution] = {}
+        self._dropped: tuple[str, ...] = ()
+        self.setup()
+        if inference_only and isinstance(self, InferenceOnlyAPI):
+            self._drop(self.get_non_inference_attributes())
+        self.register_load_state_dict_pre_hook(_without_dropped)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in _PUBLIC:
+            if getattr(cls, name) is not getattr(RLModule, name):
+                private = "_forward" if name in ("forward", "act") else f"_{name}"
+                raise ModuleError(
+                    f"{cls.__name__} overrides `{name}`, which is the same for every module: "
+                    f"write `{private}` instead"
+                )
+
+    @property
+    def catalog(self) -> "Catalog":
+        """The decision tree this module was given, or the one Composer ships."""
+        if self._catalog is None:
+            from composer.catalog.catalog import Catalog
+
+            self._catalog = Catalog.default()
+        return self._catalog
+
+    # --- hooks
+
+    def setup(self) -> None:
+        """Makes the layers; spaces, `model_config` and `inference_only` are set already."""
+
+    def _forward(self, batch: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Computes for every phase that has no method of its own.
+
+        Returns:
+            `action_dist_inputs`, from which actions are sampled; or `actions`, taken as they are;
+            or both, and the actions' log-probability is computed.
+        """
+        raise ModuleError(
+            f"{type(self).__name__} implements neither `_forward` nor the `_forward_<phase>` "
+            "that was called"
+        )
+
+    def _forward_train(self, batch: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return self._forward(batch, **kwargs)
+
+    def _forward_exploration(self, batch: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return self._forward(batch, **kwargs)
+
+    def _forward_inference(self, batch: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return self._forward(batch, **kwargs)
+
+    def get_train_action_dist_cls(self) -> type[Distribution] | ActionDistribution:
+        """What makes a distribution from `action_dist_inputs` in training."""
+        config, _ = self.catalog.distribution(self.action_space)
+        return config.bind(self.action_space)
+
+    def get_exploration_action_dist_cls(self) -> type[Distribution] | ActionDistribution:
+        """The same while collecting."""
+        return self.get_train_action_dist_cls()
+
+    def get_inference_action_dist_cls(self) -> type[Distribution] | ActionDistribution:
+        """The same when acting without exploring; it is made deterministic."""
+        return self.get_train_action_dist_cls()
+
+    def get_initial_state(self, batch_size: int = 1) -> dict[str, Any]:
+        """The memory's state at the start of an episode, leaves `(batch_size, …)`; {} for none."""
+        return {}
+
+    # --- phases
+
+    def forward(self, batch: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """`forward_train`, or `forward_exploration` of an inference-only module."""
+        phase = self.forward_exploration if self.inference_only else self.forward_train
+        return phase(batch, **kwargs)
+
+    def forward_train(self, batch: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """What the loss needs, with gradient.
+
+        Args:
+            batch: At least `obs`: tensors nested as the observation space is, `(*B, …)`.
+            kwargs: Passed on to `_forward_train`.
+
+        Raises:
+            ModuleError: If the module is inference-only.
+        """
+        if self.inference_only:
+            raise ModuleError(
+                "this module was built inference_only: it has no parts to train; build it again "
+                "without"
+            )
+        return self._forward_train(batch, **kwargs)
+
+    def forward_exploration(self, batch: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """What acting while collecting needs, without gradient."""
+        with torch.no_grad():
+            return self._forward_exploration(batch, **kwargs)
+
+    def forward_inference(self, batch: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """What acting without exploring needs, without gradient."""
+        with torch.no_grad():
+            return self._forward_inference(batch, **kwargs)
+
+    def action_distribution(
+        self, out: Mapping[str, Any], phase: Phase = "train", mask: Tensor | None = None
+    ) -> Distribution:
+        """The distribution of what a forward returned.
+
+        Args:
+            out: With `action_dist_inputs`.
+            phase: Each phase may have a distribution of its own.
+            mask: What may be chosen, True where it may; `(*B, K)` bool.
+        """
+        if phase not in self._bound:
+            made = {
+                "train": self.get_train_action_dist_cls,
+                "exploration": self.get_exploration_action_dist_cls,
+                "inference": self.get_inference_action_dist_cls,
+            }[phase]()
+            self._bound[phase] = (
+                made if isinstance(made, ActionDistribution) else made.for_space(self.action_space)
+            )
+        return self._bound[phase](out[Columns.ACTION_DIST_INPUTS], mask)
+
+    def act(
+        self,
+        obs: Nested,
+        state: Nested = None,
+        deterministic: bool = False,
+        action_mask: Nested = None,
+        is_first: Any = None,
+        prev_actions: Nested = None,
+        prev_rewards: Any = None,
+        generator: torch.Generator | None = None,
+    ) -> Step:
+        """Actions for observations.
+
+        Args:
+            obs: As a Gymnasium (vector) environment returns it, arrays or tensors, `(*B, …)`.
+            state: What the last step's `state` was; None starts from the initial state.
+            deterministic: The inference phase and the distribution's deterministic action, instead
+                of the exploration phase and a sample.
+            action_mask: What may be chosen, True where it may.
+            is_first: `(*B,)` bool, True where an episode begins.
+            prev_actions: The normalised actions of the step before.
+            prev_rewards: The rewards of the step before, `(*B,)`.
+            generator: The stream that samples are drawn from; torch's global one by default.
+        """
+        device = self.device
+        batch = {Columns.OBS: to_tensors(obs, device)}
+        for column, given in (
+            (Columns.STATE_IN, state),
+            (Columns.ACTION_MASK, action_mask),
+            (Columns.IS_FIRST, is_first),
+            ("prev_actions", prev_actions),
+            ("prev_rewards", prev_rewards),
+        ):
+            if given is not None:
+                batch[column] = to_tensors(given, device)
+        with torch.no_grad():
+            if deterministic:
+                return self._finish(self._forward_inference(batch), batch, "inference", None)
+            return self._finish(self._forward_exploration(batch), batch, "exploration", generator)
+
+    def _finish(
+        self,
+        out: Mapping[str, Any],
+        batch: Mapping[str, Any],
+        phase: Phase,
+        generator: torch.Generator | None,
+    ) -> Step:
+        """Actions from what a forward returned, by the contract of `_forward`."""
+        inputs = out.get(Columns.ACTION_DIST_INPUTS)
+        actions = out.get(Columns.ACTIONS)
+        if inputs is None and actions is None:
+            raise ModuleError(
+                f"the {phase} forward of {type(self).__name__} returned neither "
+                f"`{Columns.ACTION_DIST_INPUTS}` nor `{Columns.ACTIONS}` (it returned "
+                f"{', '.join(map(repr, out)) or 'nothing'})"
+            )
+        log_prob = None
+        if inputs is not None:
+            distribution = self.action_distribution(out, phase, batch.get(Columns.ACTION_MASK))
+            if actions is None:
+                actions = (
+                    distribution.deterministic()
+                    if phase == "inference"
+                    else distribution.sample(generator)
+                )
+            log_prob = distribution.log_prob(actions)
+            env_actions = distribution.to_env(actions)
+        else:
+            env_actions = self._action_map(actions)
+        return Step(
+            actions,
+            out.get(Columns.ACTIONS_FOR_ENV, env_actions),
+            log_prob,
+            self._values(out, batch) if phase == "exploration" else out.get(Columns.VF_PREDS),
+            out.get(Columns.STATE_OUT),
+            inputs,
+        )
+
+    def _values(self, out: Mapping[str, Any], batch: Mapping[str, Any]) -> Tensor | None:
+        missing = Columns.VF_PREDS not in out and not self.inference_only
+        if missing and isinstance(self, ValueFunctionAPI):
+            return self.compute_values(batch, out.get(Columns.EMBEDDINGS))
+        return out.get(Columns.VF_PREDS)
+
+    def _action_map(self, actions: Any) -> np.ndarray:
+        return ActionMap(self.action_space)(actions)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        parameter = next(self.parameters(), None)
+        return torch.device("cpu") if parameter is None else parameter.device
+
+    @property
+    def is_stateful(self) -> bool:
+        """Whether acting carries a state from step to step."""
+        return bool(self.get_initial_state(1))
+
+    # --- state
+
+    def _drop(self, attributes: Sequence[str]) -> None:
+        """Deletes dotted attributes that `setup` has made, and remembers them all."""
+        for attribute in attributes:
+            owner, _, name = attribute.rpartition(".")
+            with suppress(AttributeError):  # `setup` need not make what would be dropped
+                delattr(self.get_submodule(owner), name)
+        self._dropped = tuple(attributes)
+
+    def non_inference_parts(self) -> tuple[str, ...]:
+        """Dotted names of what an inference-only module goes without.
+
+        Raises:
+            ModuleError: If `get_non_inference_attributes` names what the full module lacks.
+        """
+        if self._dropped or not isinstance(self, InferenceOnlyAPI):
+            return self._dropped
+        names = tuple(self.get_non_inference_attributes())
+        for name in names:
+            owner, _, attribute = name.rpartition(".")
+            try:
+                getattr(self.get_submodule(owner), attribute)
+            except AttributeError:
+                raise ModuleError(
+                    f"{type(self).__name__}.get_non_inference_attributes names `{name}`, "
+                    "which the module does not have"
+                ) from None
+        return names
+
+    def get_state(
+        self, components: str | Sequence[str] | None = None, *, inference_only: bool = False
+    ) -> dict[str, Tensor]:
+        """Copies of parameters and buffers by name.
+
+        Args:
+            components: Dotted names of parts; all by default.
+            inference_only: Only what acting needs.
+
+        Raises:
+            ModuleError: If there is no such part.
+        """
+        dropped = self.non_inference_parts() if inference_only else ()
+        wanted = self._part_names(components)
+        return {
+            name: tensor.detach().clone()
+            for name, tensor in self.state_dict().items()
+            if not _within(name, dropped) and (wanted is None or _within(name, wanted))
+        }
+
+    def set_state(
+        self, state: Mapping[str, Any], components: str | Sequence[str] | None = None
+    ) -> None:
+        """Loads a state strictly: every name and shape must fit.
+
+        Args:
+            state: From `get_state`; arrays or tensors.
+            components: Load these parts only; the state may hold more.
+
+        Raises:
+            ModuleError: Lists what is missing, unexpected or of another shape; nothing is loaded.
+        """
+        wanted = self._part_names(components)
+        given = {
+            name: torch.as_tensor(value)
+            for name, value in state.items()
+            if not _within(name, self._dropped) and (wanted is None or _within(name, wanted))
+        }
+        own = {
+            name: tensor
+            for name, tensor in self.state_dict().items()
+            if wanted is None or _within(name, wanted)
+        }
+        if difference := state_difference(own, given):
+            raise ModuleError("the state does not fit this module:\n" + difference)
+        with torch.no_grad():
+            for name, tensor in own.items():
+                tensor.copy_(given[name])
+
+    def _part_names(self, components: str | Sequence[str] | None) -> list[str] | None:
+        if components is None:
+            return None
+        names = [components] if isinstance(components, str) else list(components)
+        known = [name for name, _ in (*self.named_modules(), *self.named_parameters()) if name]
+        for name in names:
+            if name not in known:
+                raise ModuleError(
+                    f"{type(self).__name__} has no part `{name}`{did_you_mean(name, known)}"
+                )
+        return names
+
+    def recipe(self) -> dict[str, Any]:
+        """JSON data from which `from_checkpoint` builds the same module."""
+        cls = type(self)
+        return {
+            "class": f"{cls.__module__}:{cls.__qualname__}",
+            "observation_space": space_to_data(self.observation_space),
+            "action_space": space_to_data(self.action_space),
+            "model_config": self.model_config,
+        }
+
+    def save_to_path(self, path: str | Path) -> Path:
+        """Writes `module.json` and `weights.safetensors` into a directory, atomically."""
+        with atomic_directory(Path(path)) as directory:
+            self.write(directory)
+        return Path(path)
+
+    def write(self, directory: Path) -> None:
+        """Writes the module's files into a directory that exists."""
+        data = {
+            "format": MODULE_FORMAT,
+            "inference_only": self.inference_only,
+            "learner_only": self.learner_only,
+            **self.recipe(),
+        }
+        try:
+            write_json(directory / "module.json", data)
+        except TypeError as error:
+            raise CheckpointError(
+                f"the model_config of {type(self).__name__} is not plain data: {error}"
+            ) from None
+        write_tensors(directory / "weights.safetensors", self.state_dict())
+
+    @classmethod
+    def from_checkpoint(cls, path: str | Path, trust: Sequence[str] = ()) -> Self:
+        """The module that `save_to_path` wrote, or that lies inside a checkpoint.
+
+        Args:
+            path: The directory, or a trainer's checkpoint that holds it as `module/`.
+            trust: Packages whose code a hand-written module may be imported from. The class this
+                is called on, Composer and installed plugins are trusted anyway.
+
+        Raises:
+            CheckpointError: If it is damaged, or names code that is not trusted.
+        """
+        from composer.module.checkpoint import load_module
+
+        return load_module(cls, Path(path), (trust,) if isinstance(trust, str) else tuple(trust))
+
+    def restore_from_path(self, path: str | Path, component: str | None = None) -> None:
+        """Loads weights that `save_to_path` wrote, all or those of one part.
+
+        Raises:
+            CheckpointError: If the directory is missing or damaged.
+            ModuleError: If the weights do not fit.
+        """
+        directory = module_directory(Path(path))
+        self.set_state(read_tensors(directory / "weights.safetensors"), component)
+
+
+def module_directory(path: Path) -> Path:
+    """The directory that `save_to_path` wrote, its files checked: `path`, or `module` inside it.
+
+    Raises:
+        CheckpointError: If there is none, or a file is missing, cut short or edited.
+    """
+    if (path / "module" / "module.json").exists():
+        verify_directory(path)
+        return path / "module"
+    inside_checkpoint = path.name == "module" and not (path / "manifest.json").exists()
+    verify_directory(path.parent if inside_checkpoint else path)
+    if not (path / "module.json").exists():
+        raise CheckpointError(f"{path} holds no module: it has no module.json")
+    return path
+
+
+def state_difference(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
+    """What keeps a state from fitting, a line each; empty if it fits."""
+    lines = [f"  missing     {name} {tuple(own[name].shape)}" for name in own if name not in given]
+    lines += [
+        f"  unexpected  {name} {tuple(given[name].shape)}" for name in given if name not in own
+    ]
+    lines += [
+        f"  shape       {name}: expected {tuple(own[name].shape)}, given {tuple(tensor.shape)}"
+        for name, tensor in given.items()
+        if name in own and own[name].shape != tensor.shape
+    ]
+    return "\n".join(lines)
+
+
+def _within(name: str, parts: Sequence[str]) -> bool:
+    return any(name == part or name.startswith(part + ".") for part in parts)
+
+
+def _without_dropped(
+    module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: object
+) -> None:
+    """Lets an inference-only module load the state of a full one."""
+    dropped = [prefix + part for part in module._dropped]  # pyright: ignore
+    for name in [name for name in state_dict if _within(name, dropped)]:
+        del state_dict[name]

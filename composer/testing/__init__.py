@@ -1,0 +1,65 @@
+"""Tiny environments with a known optimum, for testing encoders, algorithms and plugins.
+
+Importing this package registers them, so `env.id=composer.testing:Bandit-v0` works as it stands.
+A problem says what an optimal policy gets in an episode (`optimal_return`) and what uniform random
+actions get on average (`random_return`), both at its default arguments.
+
+    Bandit            which arm pays most?
+    ContextualBandit  ... when a Discrete observation tells
+    MultiDiscreteBandit, MultiBinaryBandit, ImageBandit
+                      ... when a MultiDiscrete, a MultiBinary, an image tells
+    Chain             is a late reward worth more than an early one?
+    Reach1D           a Box action with asymmetric bounds
+    ReachTruncated    ... over episodes that end by truncation only
+    Counter           counts its steps; CounterVector is its own vector form
+    Raises            raises where it is told to
+"""
+
+import gymnasium as gym
+
+from composer.testing.bandits import (
+    Bandit,
+    ContextualBandit,
+    ImageBandit,
+    MultiBinaryBandit,
+    MultiDiscreteBandit,
+    TellingBandit,
+)
+from composer.testing.control import Chain, Reach1D, ReachTruncated
+from composer.testing.probes import Counter, CounterVector, Raises
+
+__all__ = [
+    "PROBLEMS",
+    "Bandit",
+    "Chain",
+    "ContextualBandit",
+    "Counter",
+    "CounterVector",
+    "ImageBandit",
+    "MultiBinaryBandit",
+    "MultiDiscreteBandit",
+    "Raises",
+    "Reach1D",
+    "ReachTruncated",
+    "TellingBandit",
+]
+
+PROBLEMS = (
+    Bandit,
+    ContextualBandit,
+    MultiDiscreteBandit,
+    MultiBinaryBandit,
+    ImageBandit,
+    Chain,
+    Reach1D,
+    ReachTruncated,
+)
+"""Those with something to learn."""
+
+for _env in (*PROBLEMS, Raises):
+    gym.register(f"{_env.__name__}-v0", entry_point=f"{__name__}:{_env.__name__}")
+gym.register(
+    "Counter-v0",
+    entry_point=f"{__name__}:Counter",
+    vector_entry_point=f"{__name__}:CounterVector",
+)

@@ -1,0 +1,1 @@
+"""Training: drivers, rollouts, evaluation, metrics."""

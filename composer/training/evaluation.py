@@ -1,0 +1,103 @@
+"""Evaluation: whole episodes, shared out evenly among environments of its own."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+
+from composer.config import Config, Size, Steps
+from composer.executors import Executor
+from composer.spaces import Nested
+
+
+class EvaluationConfig(Config):
+    """When and how the policy is evaluated; also once at the end of training."""
+
+    every: Steps = 25_000
+    """Environment steps between evaluations; 0 for none but the last."""
+    episodes: Size = 20
+    num_envs: Size = 10
+    deterministic: bool = True
+    """Take the distribution's deterministic action instead of a sample."""
+    seed: int | None = None
+    """`null` is derived from the experiment's seed. Every evaluation starts from the same seed."""
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """Raw returns and lengths of whole episodes."""
+
+    returns: tuple[float, ...]
+    lengths: tuple[int, ...]
+
+    @property
+    def mean(self) -> float:
+        """Mean return."""
+        return float(np.mean(self.returns))
+
+    def metrics(self) -> dict[str, float]:
+        """By name, for loggers."""
+        return {
+            "return": self.mean,
+            "return_std": float(np.std(self.returns)),
+            "return_min": float(np.min(self.returns)),
+            "return_max": float(np.max(self.returns)),
+            "length": float(np.mean(self.lengths)),
+        }
+
+
+def evaluate(
+    executor: Executor,
+    envs: gym.vector.VectorEnv,
+    episodes: int,
+    *,
+    seed: int,
+    deterministic: bool = True,
+    initial_state: Nested = None,
+    device: torch.device | str = "cpu",
+) -> EvaluationResult:
+    """Runs episodes from their beginnings.
+
+    Each environment owes its share of the episodes, whatever their lengths: taking the first that
+    end would count short ones too often.
+
+    Args:
+        executor: What acts.
+        envs: A vector environment in next-step autoreset mode.
+        episodes: How many in all.
+        seed: Of the environments, and of the samples where actions are sampled.
+        deterministic: Take the distribution's deterministic action.
+        initial_state: The module's state for N episodes that begin.
+        device: Where the executor samples.
+    """
+    count = envs.num_envs
+    owed = np.full(count, episodes // count) + (np.arange(count) < episodes % count)
+    generator = torch.Generator(executor.device).manual_seed(seed)
+    obs, _ = envs.reset(seed=seed)
+    returns, lengths = np.zeros(count), np.zeros(count, np.int64)
+    is_first, ended = np.ones(count, np.bool_), np.zeros(count, np.bool_)
+    state: Any = initial_state or None
+    finished: list[list[tuple[float, int]]] = [[] for _ in range(count)]
+    while owed.any():
+        step = executor.act(
+            obs,
+            state,
+            deterministic,
+            is_first=is_first if state is not None else None,
+            generator=generator,
+        )
+        obs, rewards, terminated, truncated, _ = envs.step(step.env_actions)
+        counted = ~ended
+        returns += np.where(counted, rewards, 0.0)
+        lengths += counted
+        is_first, ended = ended, (terminated | truncated) & counted
+        state = step.state
+        for env in np.flatnonzero(ended).tolist():
+            if owed[env]:
+                owed[env] -= 1
+                finished[env].append((float(returns[env]), int(lengths[env])))
+            returns[env], lengths[env] = 0.0, 0
+    flat = [episode for row in finished for episode in row]
+    return EvaluationResult(*map(tuple, zip(*flat, strict=True)))  # pyright: ignore

@@ -1,0 +1,78 @@
+"""`on_policy`: collect a rollout, learn from it, throw it away."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium as gym
+from torch import Tensor
+
+from composer.algorithms.base import OnPolicyConfig
+from composer.executors import make_executor
+from composer.module.rl_module import RLModule
+from composer.seeds import torch_generator
+from composer.training.base import Driver, Iteration
+from composer.training.collector import Collector
+from composer.training.reward_scale import RewardScale
+from composer.training.rollouts import Rollout
+
+
+def build(
+    config: OnPolicyConfig, module: RLModule, envs: gym.vector.VectorEnv, seed: int
+) -> "OnPolicyDriver":
+    """The driver of an algorithm for a module in its environments."""
+    return OnPolicyDriver(config, module, envs, seed)
+
+
+class OnPolicyDriver(Driver):
+    """Alternates rollouts `(N, T)` and updates."""
+
+    def __init__(
+        self, config: OnPolicyConfig, module: RLModule, envs: gym.vector.VectorEnv, seed: int
+    ) -> None:
+        self.module = module
+        self.actions = torch_generator(seed, "actions", module.device)
+        self.minibatches = torch_generator(seed, "minibatches")
+        self.algorithm = config.build(module, self.minibatches)
+        self.collector = Collector(
+            envs, make_executor(module), module.get_initial_state(envs.num_envs), self.actions
+        )
+        self.rollout = Rollout(envs.single_observation_space, envs.num_envs, config.rollout_steps)
+        self.reward_scale = (
+            RewardScale(envs.num_envs, config.gamma) if config.reward_scaling == "running" else None
+        )
+
+    def restart(self, seed: int) -> None:
+        self.collector.restart(seed)
+        if self.reward_scale is not None:
+            self.reward_scale.restart()
+
+    def iterate(self, progress: float) -> Iteration:
+        env_steps, episodes = self.collector.collect(self.rollout)
+        while not env_steps:  # a rollout of one step may hold nothing but dummies
+            env_steps, episodes = self.collector.collect(self.rollout)
+        if self.reward_scale is not None:
+            self.reward_scale(self.rollout)
+        metrics = self.algorithm.update(self.rollout.batch(self.module.device), progress)
+        return Iteration(env_steps, episodes, metrics)
+
+    def get_tensors(self) -> dict[str, Tensor]:
+        return {
+            **{f"optimiser/{k}": v for k, v in self.algorithm.get_tensors().items()},
+            "random/actions": self.actions.get_state(),
+            "random/minibatches": self.minibatches.get_state(),
+        }
+
+    def get_numbers(self) -> dict[str, Any]:
+        scale = None if self.reward_scale is None else self.reward_scale.get_state()
+        return {"algorithm": self.algorithm.get_numbers(), "reward_scale": scale}
+
+    def set_state(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
+        prefix = "optimiser/"
+        self.algorithm.set_tensors(
+            {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        )
+        self.algorithm.set_numbers(numbers["algorithm"])
+        self.actions.set_state(tensors["random/actions"])
+        self.minibatches.set_state(tensors["random/minibatches"])
+        if self.reward_scale is not None and numbers["reward_scale"] is not None:
+            self.reward_scale.set_state(numbers["reward_scale"])

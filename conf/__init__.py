@@ -1,0 +1,1 @@
+"""The configuration groups; Hydra finds them as `pkg://composer.conf`."""

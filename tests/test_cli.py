@@ -1,0 +1,262 @@
+"""The command line, as a person types it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from composer.cli.main import main
+
+SHORT = ["total_steps=600", "algorithm.rollout_steps=32", "env.num_envs=4", "logger=none"]
+QUICK = [*SHORT, "evaluation.episodes=4", "evaluation.every=0"]
+
+
+def run(words: Sequence[str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "composer.cli.main", *words],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+
+
+def only_run(directory: Path) -> Path:
+    (found,) = (directory / "runs").iterdir()
+    return found
+
+
+def rows_of(directory: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_train_then_eval_then_resume(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", *QUICK]) == 0
+    out = capsys.readouterr().out
+    directory = only_run(tmp_path)
+    assert f"runs/{directory.name}" in out.replace("\n", "")
+    at_the_end = re.findall(r"return (\S+) ± ", out)[-1]
+
+    assert main(["eval", str(directory)]) == 0
+    assert f"return {at_the_end} ± " in capsys.readouterr().out
+
+    assert main(["resume", str(directory), "total_steps=1200"]) == 0
+    steps = [row["step"] for row in rows_of(directory)]
+    assert steps == sorted(steps)
+    assert steps[-1] >= 1200
+    assert len(list((tmp_path / "runs").iterdir())) == 1
+
+
+def test_explain_shows_every_part_and_writes_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["explain", "env=cartpole", "algorithm=ppo"]) == 0
+    out = capsys.readouterr().out
+    for part in ("main.encoder", "critic.encoder", "policy", "distribution", "value"):
+        assert re.search(rf"^{re.escape(part)} ", out, re.MULTILINE)
+    assert "rule `vector`: a vector goes through linear layers" in out
+    assert "9,155" in out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_three_typos_are_told_at_once_with_origin_and_right_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["algorithm.lrr=1", "model.encoder.hiden=[64]", "env.idd=x"]
+    assert main(["train", *words]) == 2
+    error = capsys.readouterr().err
+    for word, right in zip(words, ("`lr`", "`hidden`", "`id`"), strict=True):
+        assert f"set by  {word} (command line)" in error
+        assert f"did you mean {right}" in error
+    assert "Traceback" not in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_typo_in_an_experiment_file_names_file_and_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "conf" / "experiment"
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text("# @package _global_\nalgorithm:\n  gama: 0.9\n")
+    assert main(["train", "--config-dir", "conf", "experiment=mine"]) == 2
+    error = capsys.readouterr().err
+    assert "conf/experiment/mine.yaml:3" in error
+    assert "did you mean `gamma`?" in error
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["trian"], "there is no verb `trian`; did you mean `train`?"),
+        (["train", "env=cartpol"], "did you mean `cartpole`?"),
+        (["train", "env.id=CartPol-v1"], "CartPole-v1"),
+        (["train", "model/encoder=mpl"], "did you mean `mlp`?"),
+        (["train", "model.encoder.activation=rellu"], "did you mean `relu`?"),
+        (["train", "model.encoder.kernel_initializer=xavier_unifrm"], "`xavier_uniform`?"),
+        (["train", "model.encoder.hidden=[0,32]"], "greater than 0"),
+        (["train", "model.encoder.hidden=64"], "a list"),
+        (["train", "algorithm.lr=fast"], "a valid number"),
+        (["train", "env.num_envs=0"], "greater than 0"),
+        (["train", "+nothing=1"], "no option `nothing`"),
+        (
+            ["train", "model/encoder=cnn", "model.encoder.filters=[[8,2,1]]"],
+            "`cnn` takes an image",
+        ),
+        (
+            ["train", "model/encoder=one_hot", "model.encoder.filters=[[8,2,1]]"],
+            "`filters` belongs to encoder `cnn`, but `one_hot` is selected",
+        ),
+        (["train", "env=blackjack"], "no rule of the catalog chooses the encoder"),
+        (["train", "algorithm.num_minibatches=100000"], "cannot be cut into 100000 minibatches"),
+        (["train", "device=cuda:77"], "torch cannot use this device"),
+        (["train", "plugins=[no_such_plugin]"], "there is no module `no_such_plugin`"),
+        (["eval", "."], "is not a run directory"),
+        (["resume", "nowhere"], "does not exist"),
+    ],
+)
+def test_bad_input_leaves_with_2_and_one_clear_error(
+    words: list[str],
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert "Traceback" not in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_resume_refuses_another_environment_by_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", *QUICK]) == 0
+    directory = only_run(tmp_path)
+    before = (directory / "experiment.json").read_text()
+    assert main(["resume", str(directory), "env.id=Acrobot-v1"]) == 2
+    error = capsys.readouterr().err
+    assert "env.id = Acrobot-v1" in error
+    assert "CartPole-v1" in error
+    assert (directory / "experiment.json").read_text() == before
+
+
+def test_a_cut_or_edited_checkpoint_is_refused_by_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", *QUICK]) == 0
+    directory = only_run(tmp_path)
+    (weights,) = directory.glob("checkpoints/step_*/module/weights.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-7])
+    for verb in ("eval", "resume"):
+        assert main([verb, str(directory)]) == 2
+        assert "weights.safetensors" in capsys.readouterr().err
+
+
+def test_a_run_never_writes_into_a_directory_that_is_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    assert main(["train", "--run-dir", "mine", *QUICK]) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_a_sweep_runs_a_job_for_each_combination(tmp_path: Path) -> None:
+    done = run(["train", "-m", *QUICK, "seed=0,1", "algorithm.lr=1e-3,1e-4"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    jobs = sorted((tmp_path / "runs").glob("*/*/experiment.json"))
+    settings = [json.loads(job.read_text()) for job in jobs]
+    assert sorted((s["seed"], s["algorithm"]["lr"]) for s in settings) == [
+        (0, 1e-4),
+        (0, 1e-3),
+        (1, 1e-4),
+        (1, 1e-3),
+    ]
+
+
+def test_four_runs_started_together_have_four_directories(tmp_path: Path) -> None:
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "composer.cli.main", "train", *QUICK],
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        for _ in range(4)
+    ]
+    for process in started:
+        _, error = process.communicate()
+        assert process.returncode == 0, error.decode()
+    assert len(list((tmp_path / "runs").iterdir())) == 4
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_leaves(number: int, status: int, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "composer.cli.main", "train", *SHORT, "total_steps=100000000"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:  # until training is under way
+        if "steps/s" in line:
+            break
+    process.send_signal(number)
+    process.communicate()
+    assert process.returncode == status
+    (checkpoint,) = (only_run(tmp_path) / "checkpoints").glob("step_*")
+    words = [str(only_run(tmp_path)), "evaluation.episodes=2"]
+    assert main(["eval", *words]) == 0
+    assert json.loads((checkpoint / "trainer.json").read_text())["progress"]["env_steps"] > 0
+
+
+def test_a_killed_run_resumes(tmp_path: Path) -> None:
+    words = [*QUICK, "total_steps=100000000", "checkpoint.every=1000", "logging.every=500"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "composer.cli.main", "train", *words],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+    )
+    while not list(tmp_path.glob("runs/*/checkpoints/step_*")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    directory = only_run(tmp_path)
+    newest = max(directory.glob("checkpoints/step_*"))
+    reached = json.loads((newest / "trainer.json").read_text())["progress"]["env_steps"]
+    assert main(["resume", str(directory), f"total_steps={reached + 1000}"]) == 0
+    steps = [row["step"] for row in rows_of(directory) if "updates" in row]
+    assert steps == sorted(set(steps))
+    assert not list(directory.glob("checkpoints/.tmp-*"))
+
+
+def test_help_of_each_verb_leave_with_0(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    listed = capsys.readouterr().out
+    for verb in ("train", "resume", "eval", "explain"):
+        assert verb in listed
+        with pytest.raises(SystemExit) as left:
+            main([verb, "--help"])
+        assert left.value.code == 0
+        assert "KEY=VALUE" in capsys.readouterr().out

@@ -1,0 +1,365 @@
+from typing import Literal
+
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from composer import Catalog, ModelConfig, compose
+from composer.algorithms.base import AlgorithmConfig
+from composer.apis import PolicyAPI, ValueFunctionAPI
+from composer.encoders.cnn import CNNEncoderConfig
+from composer.encoders.mlp import MLPEncoderConfig
+from composer.encoders.one_hot import OneHotEncoderConfig
+from composer.errors import CompositionError, ConfigError, ContractError
+from composer.heads.base import HeadConfig
+
+VECTOR = spaces.Box(-1, 1, (4,), np.float32)
+IMAGE = spaces.Box(0, 255, (84, 84, 4), np.uint8)
+TWO = spaces.Discrete(2)
+
+
+def names(blueprint):
+    return [node.name for node in blueprint.nodes]
+
+
+def nodes(model, algorithm="ppo", observation=VECTOR):
+    return compose(observation, TWO, model, algorithm).by_name
+
+
+def problems(call, kind=CompositionError):
+    with pytest.raises(kind) as error:
+        call()
+    return error.value.problems
+
+
+def problem(model, algorithm="ppo", kind=CompositionError):
+    (only,) = problems(lambda: compose(VECTOR, TWO, model, algorithm), kind)
+    return only
+
+
+# what is composed
+
+
+def test_without_an_algorithm_there_is_a_policy_and_nothing_else():
+    blueprint = compose(VECTOR, TWO)
+    assert names(blueprint) == ["main.encoder", "policy", "distribution"]
+    assert blueprint.apis == {PolicyAPI}
+    assert blueprint.requires == ()
+    assert str(blueprint.by_name["policy"].reason) == "needed by acting"
+
+
+def test_ppo_needs_a_policy_and_a_value():
+    blueprint = compose(VECTOR, TWO, algorithm="ppo")
+    assert blueprint.apis == {PolicyAPI, ValueFunctionAPI}
+    assert blueprint.requires == ("PolicyAPI", "ValueFunctionAPI")
+    assert str(blueprint.by_name["value"].reason) == "needed by ppo"
+
+
+@pytest.mark.parametrize(
+    ("observation", "config"),
+    [
+        (VECTOR, MLPEncoderConfig),
+        (IMAGE, CNNEncoderConfig),
+        (spaces.Discrete(5), OneHotEncoderConfig),
+        (spaces.MultiDiscrete([2, 3]), OneHotEncoderConfig),
+        (spaces.MultiBinary(3), OneHotEncoderConfig),
+    ],
+)
+@pytest.mark.parametrize("action", [TWO, spaces.Box(-2, 3, (2, 2))])
+def test_every_observation_goes_with_every_action(observation, config, action):
+    blueprint = compose(observation, action, algorithm="ppo")
+    assert isinstance(blueprint.by_name["main.encoder"].config, config)
+    assert blueprint.by_name["policy"].out_dim == (2 if action is TWO else 4)
+
+
+@pytest.mark.parametrize("model", [None, {}, ModelConfig(), {"type": "composed"}])
+@pytest.mark.parametrize(
+    "algorithm", ["ppo", {"type": "ppo"}, AlgorithmConfig.parse({"type": "ppo", "lr": 1.0})]
+)
+def test_model_and_algorithm_may_be_given_in_several_ways(model, algorithm):
+    blueprint = compose(VECTOR, TWO, model, algorithm)
+    assert blueprint == compose(VECTOR, TWO, algorithm="ppo")
+
+
+def test_the_same_input_gives_the_same_blueprint_and_changes_nothing():
+    model = {"encoder": {"hidden": [8]}, "heads": {"policy": {"hidden": [4]}}}
+    before = repr(model)
+    assert compose(VECTOR, TWO, model) == compose(VECTOR, TWO, model)
+    assert repr(model) == before
+
+
+def test_inputs_and_widths_fit_from_node_to_node():
+    blueprint = compose(VECTOR, spaces.Box(-1, 1, (3,)), algorithm="ppo")
+    by_name = blueprint.by_name
+    assert by_name["main.encoder"].inputs == ("obs",)
+    assert by_name["policy"].inputs == ("main.encoder",)
+    assert by_name["policy"].in_dim == by_name["main.encoder"].out_dim
+    assert by_name["distribution"].inputs == ("policy",)
+    assert (by_name["policy"].out_dim, by_name["distribution"].out_dim) == (3, 6)
+    assert by_name["value"].out_dim == 1
+
+
+def test_a_state_dependent_log_std_widens_the_policy():
+    model = {"distribution": {"type": "diag_gaussian", "log_std": "dependent"}}
+    assert compose(VECTOR, spaces.Box(-1, 1, (3,)), model).by_name["policy"].out_dim == 6
+
+
+def test_a_catalog_of_ones_own_decides():
+    rules = Catalog.default().rules.to_data()
+    rules["observation"]["vector"]["use"]["hidden"] = [9]
+    blueprint = compose(VECTOR, TWO, catalog=Catalog(rules))
+    assert blueprint.by_name["main.encoder"].config.hidden == (9,)
+
+
+def test_nothing_is_auto_in_a_blueprint():
+    assert '"auto"' not in compose(IMAGE, TWO, algorithm="ppo").to_json()
+
+
+# hints and settings
+
+
+def test_hints_need_no_type():
+    node = nodes({"encoder": {"hidden": [5]}}, None)["main.encoder"]
+    assert node.config == MLPEncoderConfig(hidden=(5,))
+    assert node.reason.name == "vector"
+    assert node.out_dim == 5
+
+
+def test_a_hint_for_another_type_is_an_error_that_names_the_rule():
+    found = problem({"encoder": {"layout": "hwc"}})
+    assert found.path == "model.encoder.layout"
+    assert found.message.startswith("rule `vector` chooses encoder `mlp`, which has no option")
+
+
+def test_a_hint_for_a_trunk_has_the_trunks_path():
+    found = problem({"trunks": {"critic": {"encoder": {"layout": "hwc"}}}})
+    assert found.path == "model.trunks.critic.encoder.layout"
+
+
+def test_heads_have_layers_of_their_own():
+    node = nodes({"heads": {"value": {"hidden": [7], "activation": "relu"}}})["value"]
+    assert node.config.hidden == (7,)
+    assert str(node.reason) == "given"
+
+
+def test_a_users_head_keeps_the_defaults_of_its_role():
+    policy = nodes({"heads": {"policy": {"hidden": [7]}}})["policy"].config
+    assert policy.output_kernel_initializer.arguments == {"gain": 0.01}
+
+
+# layouts
+
+
+def test_ppo_lays_out_a_critic_trunk_for_vectors():
+    by_name = nodes({})
+    assert list(by_name) == ["main.encoder", "critic.encoder", "policy", "distribution", "value"]
+    assert by_name["critic.encoder"].config == by_name["main.encoder"].config
+    assert by_name["value"].trunk == "critic"
+    assert str(by_name["critic.encoder"].reason).startswith("layout of ppo: ")
+
+
+def test_ppo_lays_out_one_trunk_for_images():
+    by_name = nodes({}, observation=IMAGE)
+    assert "critic.encoder" not in by_name
+    assert by_name["value"].trunk == by_name["policy"].trunk == "main"
+
+
+@pytest.mark.parametrize("observation", [VECTOR, IMAGE])
+def test_shared_is_one_trunk_for_all(observation):
+    by_name = nodes({"trunks": {}}, observation=observation)
+    assert by_name["value"].trunk == by_name["policy"].trunk == "main"
+    assert "critic.encoder" not in by_name
+
+
+@pytest.mark.parametrize("observation", [VECTOR, IMAGE])
+def test_separate_is_a_critic_of_the_same_config(observation):
+    by_name = nodes({"trunks": {"critic": {}}}, observation=observation)
+    assert by_name["value"].trunk == "critic"
+    assert by_name["critic.encoder"].config == by_name["main.encoder"].config
+
+
+def test_hints_for_the_main_trunk_reach_the_critic_of_the_layout():
+    by_name = nodes({"encoder": {"hidden": [5]}})
+    assert by_name["critic.encoder"].config.hidden == (5,)
+
+
+def test_a_trunk_may_have_an_encoder_of_its_own():
+    by_name = nodes({"trunks": {"critic": {"encoder": {"hidden": [5]}}}})
+    assert by_name["critic.encoder"].config.hidden == (5,)
+    assert by_name["main.encoder"].config.hidden == (64, 64)
+    assert by_name["critic.encoder"].reason.kind == "rule"
+
+
+def test_without_an_algorithm_there_is_no_layout():
+    assert nodes({"heads": {"value": {}}}, None)["value"].trunk == "main"
+
+
+def test_an_actor_trunk_takes_the_place_of_main():
+    by_name = nodes({"trunks": {"actor": {}, "critic": {}}})
+    assert list(by_name)[:2] == ["actor.encoder", "critic.encoder"]
+    assert by_name["policy"].trunk == "actor"
+
+
+def test_a_trunk_of_the_layout_that_nobody_reads_is_not_built():
+    by_name = nodes({"heads": {"value": {"reads": "main"}}})
+    assert by_name["value"].trunk == "main"
+    assert "critic.encoder" not in by_name
+
+
+def test_two_heads_may_read_one_further_trunk():
+    model = {"trunks": {"both": {}}, "heads": {"policy": {"reads": "both"}}}
+    model["heads"]["value"] = {"reads": "both"}
+    by_name = nodes(model)
+    assert "main.encoder" not in by_name
+    assert by_name["value"].inputs == by_name["policy"].inputs == ("both.encoder",)
+
+
+def test_stop_gradient_is_of_the_trunk_that_is_read():
+    model = {"trunks": {}, "heads": {"value": {"stop_gradient": ["main"]}}}
+    by_name = nodes(model)
+    assert by_name["value"].stop_gradient
+    assert not by_name["policy"].stop_gradient
+
+
+# refusals
+
+
+def test_an_unread_trunk_is_refused_with_what_would_read_it():
+    found = problem({"trunks": {"extra": {}}})
+    assert found.path == "model.trunks.extra"
+    assert found.message == "no head reads the trunk `extra`"
+    assert "model.heads.value.reads=extra" in found.valid
+
+
+@pytest.mark.parametrize("field", ["reads", "stop_gradient"])
+def test_an_unknown_trunk_names_the_nearest(field):
+    given = "critc" if field == "reads" else ["critc"]
+    found = problem({"heads": {"value": {field: given}}})
+    assert found.path == f"model.heads.value.{field}"
+    assert found.message == "there is no trunk `critc`; did you mean `critic`?"
+    assert found.valid == ("main", "critic")
+
+
+def test_a_head_cannot_detach_a_trunk_that_it_does_not_read():
+    found = problem({"heads": {"value": {"stop_gradient": ["main"]}}})
+    assert found.path == "model.heads.value.stop_gradient"
+    assert found.message == "head `value` reads `critic`, so it cannot detach `main`"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("main", "is the name of the main trunk; its encoder is model.encoder"),
+        ("a.b", "is not a name: use letters, digits and underscores, a letter first"),
+        ("_mine", "is not a name: use letters, digits and underscores, a letter first"),
+        ("", "is not a name: use letters, digits and underscores, a letter first"),
+        ("forward", "is taken: every module has an attribute of that name"),
+        ("act", "is taken: every module has an attribute of that name"),
+        ("training", "is taken: every module has an attribute of that name"),
+        ("model_config", "is taken: every module has an attribute of that name"),
+        ("distribution", "is taken: every module has an attribute of that name"),
+        ("compute_values", "is taken: every module has an attribute of that name"),
+    ],
+)
+def test_a_name_that_no_part_can_have_is_refused(name, message):
+    found = problem({"trunks": {name: {}}, "heads": {"value": {"reads": name}}})
+    assert found.path == f"model.trunks.{name}"
+    assert found.message == f"`{name}` {message}"
+
+
+def test_a_trunk_and_a_head_cannot_share_a_name():
+    model = {"trunks": {"policy": {}}, "heads": {"policy": {"reads": "policy"}}}
+    found = problems(lambda: compose(VECTOR, TWO, model))
+    assert {each.message for each in found} == {"`policy` is both a trunk and a head"}
+
+
+@pytest.mark.parametrize(
+    ("tag", "column"), [("policy", "action_dist_inputs"), ("value", "vf_preds")]
+)
+def test_two_heads_cannot_give_the_same_output(tag, column):
+    found = problem({"heads": {"other": {"type": tag}}})
+    assert found.path == "model.heads.other"
+    assert found.message == f"heads `{tag}` and `other` both give {column}; name one of them"
+
+
+def test_several_mistakes_are_reported_at_once():
+    model = {
+        "trunks": {"a": {}, "b": {}},
+        "heads": {"value": {"reads": "nope"}, "policy": {"stop_gradient": ["a"]}},
+    }
+    found = problems(lambda: compose(VECTOR, TWO, model, "ppo"))
+    assert {each.path for each in found} == {
+        "model.heads.value.reads",
+        "model.heads.policy.stop_gradient",
+        "model.trunks.a",
+        "model.trunks.b",
+    }
+
+
+def test_a_space_without_a_rule_is_refused():
+    found = problems(lambda: compose(spaces.Dict(a=VECTOR), TWO))
+    assert found[0].path == "model.encoder"
+    assert found[0].message.startswith("no rule of the catalog chooses the encoder of Dict(a: ")
+
+
+def test_what_is_no_space_is_refused():
+    with pytest.raises(CompositionError, match="the action space is 2; it must be a gymnasium"):
+        compose(VECTOR, 2)
+
+
+def test_a_distribution_that_cannot_act_in_the_space_is_refused():
+    found = problem({"distribution": "diag_gaussian"})
+    assert found.path == "model.distribution"
+    assert found.message == "`diag_gaussian` acts in a Box of floats, not Discrete(2)"
+
+
+def test_schema_mistakes_are_config_errors_with_the_path_as_typed():
+    found = problems(
+        lambda: compose(VECTOR, TWO, {"encoder": {"hiden": [1]}, "hads": {}}, "ppo"), ConfigError
+    )
+    assert {each.path for each in found} == {"model.encoder.hiden", "model.hads"}
+
+
+def test_an_unknown_algorithm_names_the_nearest():
+    found = problem({}, "pp0", ConfigError)
+    assert found.message == "there is no algorithm `pp0`; did you mean `ppo`?"
+
+
+# what an algorithm requires
+
+
+@pytest.fixture
+def demanding(plugins):
+    """An algorithm that requires a value and adds no head for it."""
+
+    class Demanding(AlgorithmConfig):
+        type: Literal["demanding"] = "demanding"
+
+        def required_apis(self):
+            return frozenset({PolicyAPI, ValueFunctionAPI})
+
+        def layout(self, observation):
+            return {}
+
+        def heads(self):
+            return {"policy": HeadConfig(type="policy")}
+
+        def build(self, module, generator):
+            raise NotImplementedError
+
+
+@pytest.mark.usefixtures("demanding")
+def test_a_missing_capability_is_refused_before_anything_is_built():
+    found = problem({}, "demanding", ContractError)
+    assert found.path == "model.heads"
+    assert found.message == (
+        "demanding requires ValueFunctionAPI, which no head of the model gives"
+    )
+    assert found.value == ["policy"]
+    assert found.valid == ("model.heads.value.type=value",)
+
+
+@pytest.mark.usefixtures("demanding")
+def test_a_head_of_any_role_gives_its_capability():
+    blueprint = compose(VECTOR, TWO, {"heads": {"baseline": {"type": "value"}}}, "demanding")
+    assert ValueFunctionAPI in blueprint.apis

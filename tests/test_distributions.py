@@ -1,0 +1,445 @@
+import itertools
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from torch.distributions import Categorical, Independent, Normal, kl_divergence
+
+from composer.distributions.base import DeterministicDistribution, DistributionConfig
+from composer.distributions.categorical import CategoricalConfig, CategoricalDistribution
+from composer.distributions.diag_gaussian import DiagGaussianConfig, DiagGaussianDistribution
+from composer.errors import ConfigError, ModuleError
+from composer.spaces import describe
+
+SPACES = [
+    spaces.Discrete(1),
+    spaces.Discrete(4),
+    spaces.Discrete(4, start=-3),
+    spaces.Discrete(4, start=10, dtype=np.int32),
+    spaces.Box(-1, 1, (3,), np.float32),
+    spaces.Box(np.array([-2.0, 0.0]), np.array([3.0, 0.1]), dtype=np.float64),
+    spaces.Box(np.array([-np.inf, 0, -1]), np.array([0, np.inf, np.inf]), dtype=np.float64),
+    spaces.Box(-np.inf, np.inf, (2,), np.float32),
+    spaces.Box(np.float32(0.1), np.float32(0.7), (2,), np.float32),
+    spaces.Box(-3e38, 3e38, (2,), np.float32),
+    spaces.Box(-1.7e308, 1.7e308, (2,), np.float64),
+    spaces.Box(-6e4, 6e4, (2,), np.float16),
+    spaces.Box(-np.inf, np.inf, (2,), np.float16),
+    spaces.Box(2.0, 2.0, (2,), np.float32),
+    spaces.Box(-1, 2, (), np.float32),
+    spaces.Box(-1, 2, (2, 3), np.float32),
+    spaces.Box(-1, 2, (2, 1, 2), np.float64),
+]
+LEADS = [(), (5,), (2, 3)]
+
+
+def conformance():
+    """Every distribution, plain and with options, with every space it acts in."""
+    for tag in DistributionConfig.tags():
+        options = [{}]
+        if tag == "diag_gaussian":
+            options.append({"log_std": "dependent", "log_std_init": -0.5})
+        for space, option in itertools.product(SPACES, options):
+            config = DistributionConfig.parse({"type": tag, **option}).resolve(space)
+            if config.refusal(space) is None:
+                yield pytest.param(config, space, id=f"{tag}-{option}-{describe(space)}")
+
+
+PAIRS = list(conformance())
+conforms = pytest.mark.parametrize(("config", "space"), PAIRS)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def made(config, space, lead=(5,), scale=1.0, seed=0):
+    part = config.build(space)
+    outputs = scale * torch.randn(*lead, part.in_dim, generator=seeded(seed))
+    return part(part.inputs(outputs))
+
+
+def in_space(space, actions, lead):
+    actions = np.asarray(actions)
+    return all(space.contains(np.asarray(actions[index])) for index in np.ndindex(*lead))
+
+
+def categorical(logits, mask=None):
+    return CategoricalConfig().bind(spaces.Discrete(logits.shape[-1]))(logits, mask)
+
+
+def gaussian(mean, log_std, space=None):
+    space = space or spaces.Box(-1, 1, (mean.shape[-1],), np.float32)
+    return DiagGaussianConfig().bind(space)(torch.cat([mean, log_std], -1))
+
+
+# every distribution in every space it acts in
+
+
+def test_every_space_has_a_distribution():
+    assert {describe(pair.values[1]) for pair in PAIRS} == {describe(space) for space in SPACES}
+
+
+@conforms
+def test_dumped_and_loaded_a_config_is_equal(config, space):
+    assert DistributionConfig.parse(json.loads(json.dumps(config.to_data()))) == config
+
+
+@conforms
+@pytest.mark.parametrize("lead", LEADS)
+def test_shapes_follow_the_leading_axes(config, space, lead):
+    distribution = made(config, space, lead)
+    actions = distribution.sample(seeded())
+    assert actions.shape == (*lead, *space.shape)
+    assert distribution.deterministic().shape == (*lead, *space.shape)
+    assert distribution.log_prob(actions).shape == lead
+    assert distribution.entropy().shape == lead
+    assert distribution.kl(made(config, space, lead, seed=1)).shape == lead
+    assert distribution.to_env(actions).shape == (*lead, *space.shape)
+
+
+@conforms
+@pytest.mark.parametrize("lead", LEADS)
+@pytest.mark.parametrize("scale", [1.0, 1e6])
+def test_what_the_environment_gets_lies_in_its_space(config, space, lead, scale):
+    distribution = made(config, space, lead, scale)
+    for actions in (distribution.sample(seeded()), distribution.deterministic()):
+        env_actions = distribution.to_env(actions)
+        assert in_space(space, env_actions, lead)
+        assert env_actions.dtype == space.dtype
+
+
+@conforms
+def test_a_generator_makes_samples_reproducible_and_leaves_the_global_one(config, space):
+    distribution = made(config, space)
+    before = torch.get_rng_state()
+    assert torch.equal(distribution.sample(seeded(7)), distribution.sample(seeded(7)))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@conforms
+def test_samples_have_no_gradient_and_log_probs_have(config, space):
+    part = config.build(space)
+    outputs = torch.randn(5, part.in_dim, requires_grad=True)
+    distribution = part(part.inputs(outputs))
+    actions = distribution.sample()
+    assert not actions.requires_grad
+    loss = distribution.log_prob(actions).sum() + distribution.entropy().sum()
+    loss.backward()
+    for tensor in (outputs, *part.parameters()):
+        assert tensor.grad.isfinite().all()
+
+
+@conforms
+def test_kept_inputs_give_the_same_distribution_after_the_parameters_moved(config, space):
+    part = config.build(space)
+    inputs = part.inputs(torch.randn(5, part.in_dim, generator=seeded())).detach()
+    actions = part(inputs).sample(seeded())
+    before = part(inputs).log_prob(actions)
+    with torch.no_grad():
+        for parameter in part.parameters():
+            parameter += 1
+    assert torch.equal(part(inputs).log_prob(actions), before)
+    assert torch.equal(config.bind(space)(inputs).log_prob(actions), before)
+    assert config.bind(space).inputs_dim == part.inputs_dim == inputs.shape[-1]
+
+
+@conforms
+def test_widths_are_what_the_config_says(config, space):
+    assert config.build(space).in_dim == config.in_dim(space)
+
+
+@conforms
+def test_the_divergence_from_itself_is_zero(config, space):
+    distribution = made(config, space)
+    torch.testing.assert_close(distribution.kl(distribution), torch.zeros(5))
+
+
+@conforms
+def test_entropy_matches_monte_carlo(config, space):
+    part = config.build(space)
+    outputs = torch.randn(part.in_dim, generator=seeded(1))
+    many = part(part.inputs(outputs).expand(20_000, -1))
+    surprise = -many.log_prob(many.sample(seeded()))
+    error = 5 * surprise.std().item() / math.sqrt(20_000) + 1e-5
+    assert surprise.mean().item() == pytest.approx(many.entropy()[0].item(), abs=error)
+
+
+@conforms
+def test_divergence_matches_monte_carlo(config, space):
+    part = config.build(space)
+    inputs = [part.inputs(torch.randn(part.in_dim, generator=seeded(seed))) for seed in (1, 2)]
+    first, second = (part(each.expand(20_000, -1)) for each in inputs)
+    actions = first.sample(seeded())
+    ratio = first.log_prob(actions) - second.log_prob(actions)
+    error = 5 * ratio.std().item() / math.sqrt(20_000) + 1e-5
+    assert ratio.mean().item() == pytest.approx(first.kl(second)[0].item(), abs=error)
+
+
+@conforms
+@pytest.mark.parametrize("lead", LEADS)
+def test_made_deterministic_all_mass_is_on_one_action(config, space, lead):
+    distribution = made(config, space, lead)
+    certain = distribution.to_deterministic()
+    action = distribution.deterministic()
+    assert torch.equal(certain.sample(), action)
+    assert torch.equal(certain.deterministic(), action)
+    assert (certain.log_prob(action) == 0).all()
+    assert (certain.log_prob(action + 1) == -torch.inf).all()
+    assert torch.equal(certain.entropy(), torch.zeros(lead))
+    torch.testing.assert_close(certain.kl(distribution), -distribution.log_prob(action))
+    assert in_space(space, certain.to_env(action), lead)
+    assert torch.equal(certain.to_deterministic().sample(), action)
+
+
+def test_a_deterministic_distribution_takes_the_actions_themselves():
+    space = spaces.Box(-1, 1, (2, 3))
+    assert DeterministicDistribution.required_input_dim(space) == 6
+    assert DeterministicDistribution.required_input_dim(spaces.Discrete(4)) == 1
+
+
+# refusals
+
+
+@pytest.mark.parametrize(
+    ("config", "space", "message"),
+    [
+        (
+            CategoricalConfig(),
+            spaces.Box(-1, 1, (2,)),
+            "`categorical` acts in a Discrete space, not Box(2,) float32",
+        ),
+        (
+            DiagGaussianConfig(),
+            spaces.Discrete(2),
+            "`diag_gaussian` acts in a Box of floats, not Discrete(2)",
+        ),
+        (
+            DiagGaussianConfig(),
+            spaces.Box(0, 9, (2,), np.int32),
+            "`diag_gaussian` acts in a Box of floats, not Box(2,) int32",
+        ),
+    ],
+)
+def test_a_space_it_cannot_act_in_is_refused(config, space, message):
+    assert config.refusal(space) == message
+
+
+# the normalised space
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(-2.0, 3.0), (0.0, 0.1), (-3e38, 3e38), (1e6, 1e6 + 1), (-7.0, -5.0)]
+)
+def test_finite_bounds_are_minus_one_and_one(low, high):
+    space = spaces.Box(low, high, (3,), np.float64)
+    to_env = made(DiagGaussianConfig(), space).to_env
+    middle = low / 2 + high / 2
+    np.testing.assert_allclose(to_env(torch.tensor([-1.0, 0.0, 1.0])), [low, middle, high])
+    np.testing.assert_array_equal(to_env(torch.tensor([-2.0, 5.0, 9.0])), [low, high, high])
+
+
+def test_an_unbounded_dimension_is_itself_and_a_half_open_one_is_clipped():
+    low = np.array([-np.inf, 0.5, -np.inf])
+    high = np.array([np.inf, np.inf, 0.5])
+    to_env = made(DiagGaussianConfig(), spaces.Box(low, high, dtype=np.float64)).to_env
+    np.testing.assert_array_equal(to_env(torch.tensor([7.0, 7.0, 7.0])), [7, 7, 0.5])
+    np.testing.assert_array_equal(to_env(torch.tensor([-7.0, -7.0, -7.0])), [-7, 0.5, -7])
+
+
+def test_discrete_actions_count_from_zero_and_start_is_added_for_the_environment():
+    distribution = made(CategoricalConfig(), spaces.Discrete(3, start=5))
+    assert set(distribution.sample(seeded()).tolist()) <= {0, 1, 2}
+    assert distribution.to_env(torch.tensor([0, 2])).tolist() == [5, 7]
+
+
+def test_a_single_discrete_action_can_be_looked_up_in_a_dict():
+    env_action = made(CategoricalConfig(), spaces.Discrete(3, start=5)).to_env(torch.tensor(1))
+    assert {6: "right"}[env_action] == "right"
+
+
+# categorical
+
+
+def test_categorical_probabilities_sum_to_one():
+    distribution = categorical(5 * torch.randn(6, 4, generator=seeded()))
+    total = sum(distribution.log_prob(torch.full((6,), action)).exp() for action in range(4))
+    torch.testing.assert_close(total, torch.ones(6))
+
+
+def test_categorical_is_torchs():
+    logits, others = torch.randn(2, 6, 4, generator=seeded())
+    ours, theirs = categorical(logits), Categorical(logits=logits)
+    actions = ours.sample(seeded())
+    torch.testing.assert_close(ours.log_prob(actions), theirs.log_prob(actions))
+    torch.testing.assert_close(ours.entropy(), theirs.entropy())
+    torch.testing.assert_close(
+        ours.kl(categorical(others)), kl_divergence(theirs, Categorical(logits=others))
+    )
+
+
+def test_categorical_samples_by_its_probabilities():
+    logits = torch.tensor([0.1, 0.2, 0.7]).log().expand(20_000, -1)
+    shares = torch.bincount(categorical(logits).sample(seeded()), minlength=3) / 20_000
+    torch.testing.assert_close(shares, torch.tensor([0.1, 0.2, 0.7]), atol=0.02, rtol=0)
+
+
+def test_the_deterministic_action_of_a_categorical_is_the_most_probable():
+    distribution = categorical(torch.tensor([[0.0, 2.0, 1.0], [3.0, 0.0, 0.0]]))
+    assert distribution.deterministic().tolist() == [1, 0]
+
+
+def test_enormous_logits_stay_finite():
+    distribution = categorical(torch.tensor([[1e30, 0.0, -1e30]]))
+    assert distribution.sample(seeded()).tolist() == [0]
+    assert distribution.entropy().tolist() == [0.0]
+
+
+# masks
+
+
+def test_a_masked_action_is_never_taken():
+    mask = torch.tensor([True, False, True])
+    logits = torch.tensor([0.0, 50.0, 1.0])
+    distribution = categorical(logits.expand(5_000, -1), mask.expand(5_000, -1))
+    assert set(distribution.sample(seeded()).tolist()) == {0, 2}
+    assert set(distribution.deterministic().tolist()) == {2}
+    assert distribution.probs[0, 1] == 0
+
+
+def test_a_masked_distribution_is_that_over_what_is_left():
+    logits = torch.randn(6, 4, generator=seeded())
+    mask = torch.tensor([True, False, True, True]).expand(6, -1)
+    masked, rest = categorical(logits, mask), Categorical(logits=logits[:, [0, 2, 3]])
+    torch.testing.assert_close(masked.entropy(), rest.entropy())
+    torch.testing.assert_close(masked.log_prob(torch.full((6,), 2)), rest.logits[:, 1])
+    other = torch.randn(6, 4, generator=seeded(1))
+    torch.testing.assert_close(
+        masked.kl(categorical(other, mask)),
+        kl_divergence(rest, Categorical(logits=other[:, [0, 2, 3]])),
+    )
+
+
+def test_zero_times_log_zero_is_zero_and_so_is_its_gradient():
+    logits = torch.randn(6, 4, generator=seeded(), requires_grad=True)
+    mask = torch.tensor([True, False, False, False]).expand(6, -1)
+    distribution = categorical(logits, mask)
+    entropy = distribution.entropy()
+    assert entropy.tolist() == [0.0] * 6
+    (entropy + distribution.kl(categorical(logits.detach() + 1, mask))).sum().backward()
+    assert torch.equal(logits.grad, torch.zeros(6, 4))
+
+
+def test_a_row_that_allows_nothing_is_an_error():
+    mask = torch.tensor([[True, False], [False, False]])
+    with pytest.raises(ModuleError, match="an action mask allows no action at all"):
+        categorical(torch.zeros(2, 2), mask)
+
+
+def test_gymnasiums_own_masks_of_int8_are_masks():
+    mask = torch.tensor([[1, 0, 1]], dtype=torch.int8)
+    assert categorical(torch.zeros(1, 3), mask).probs.tolist() == [[0.5, 0.0, 0.5]]
+
+
+def test_one_mask_serves_all_leading_axes():
+    distribution = categorical(torch.zeros(2, 5, 3), torch.tensor([True, False, True]))
+    assert distribution.probs.shape == (2, 5, 3)
+    assert not distribution.probs[..., 1].any()
+
+
+# diagonal Gaussian
+
+
+def test_the_gaussian_density_integrates_to_one():
+    points = torch.linspace(-8, 8, 20_001, dtype=torch.float64).unsqueeze(-1)
+    distribution = gaussian(torch.full((20_001, 1), 0.3), torch.full((20_001, 1), -0.5))
+    density = distribution.log_prob(points).exp()
+    assert torch.trapezoid(density, points[:, 0]).item() == pytest.approx(1.0, abs=1e-6)
+
+
+def test_the_gaussian_is_torchs():
+    mean, log_std, other_mean, other_log_std = torch.randn(4, 6, 3, generator=seeded())
+    ours = gaussian(mean, log_std)
+    theirs = Independent(Normal(mean, log_std.exp()), 1)
+    actions = 3 * torch.randn(6, 3, generator=seeded(1))
+    torch.testing.assert_close(ours.log_prob(actions), theirs.log_prob(actions))
+    torch.testing.assert_close(ours.entropy(), theirs.entropy())
+    torch.testing.assert_close(
+        ours.kl(gaussian(other_mean, other_log_std)),
+        kl_divergence(theirs, Independent(Normal(other_mean, other_log_std.exp()), 1)),
+    )
+
+
+def test_gaussian_log_probs_know_no_bounds():
+    distribution = gaussian(torch.zeros(1, 1), torch.zeros(1, 1), spaces.Box(-1, 1, (1,)))
+    action = torch.tensor([[9.0]])
+    torch.testing.assert_close(distribution.log_prob(action), Normal(0, 1).log_prob(action)[:, 0])
+    assert distribution.to_env(action).tolist() == [[1.0]]
+
+
+def test_gaussian_samples_have_its_mean_and_spread():
+    samples = gaussian(torch.full((20_000, 1), 2.0), torch.full((20_000, 1), -1.0)).sample(seeded())
+    assert samples.mean().item() == pytest.approx(2.0, abs=0.02)
+    assert samples.std().item() == pytest.approx(math.exp(-1.0), rel=0.02)
+
+
+def test_the_deterministic_action_of_a_gaussian_is_its_mean():
+    mean = torch.tensor([[0.5, -3.0]])
+    assert torch.equal(gaussian(mean, torch.zeros(1, 2)).deterministic(), mean)
+
+
+def test_actions_of_a_matrix_space_are_in_the_order_of_its_elements():
+    space = spaces.Box(-1, 1, (2, 3))
+    mean = torch.arange(6.0).unsqueeze(0)
+    distribution = gaussian(mean, torch.zeros(1, 6), space)
+    assert distribution.deterministic().tolist() == [[[0, 1, 2], [3, 4, 5]]]
+    peak = distribution.log_prob(distribution.deterministic())
+    torch.testing.assert_close(peak, torch.tensor([-3 * math.log(2 * math.pi)]))
+
+
+def test_an_independent_log_std_is_one_free_parameter_a_component():
+    part = DiagGaussianConfig(log_std_init=-0.7).build(spaces.Box(-1, 1, (3,)))
+    assert part.in_dim == 3
+    torch.testing.assert_close(part.log_std.data, torch.full((3,), -0.7))
+    inputs = part.inputs(torch.zeros(2, 5, 3))
+    torch.testing.assert_close(inputs[..., 3:], torch.full((2, 5, 3), -0.7))
+
+
+def test_a_dependent_log_std_is_the_second_half_of_the_outputs():
+    part = DiagGaussianConfig(log_std="dependent", log_std_init=-0.5).build(spaces.Box(-1, 1, (2,)))
+    assert part.in_dim == 4
+    assert not list(part.parameters())
+    inputs = part.inputs(torch.tensor([1.0, 2.0, 0.0, 1.0]))
+    assert inputs.tolist() == [1.0, 2.0, -0.5, 0.5]
+
+
+def test_the_log_std_is_clipped_to_its_range():
+    config = DiagGaussianConfig(log_std="dependent", log_std_min=-1.0, log_std_max=1.0)
+    inputs = config.build(spaces.Box(-1, 1, (2,))).inputs(torch.tensor([0.0, 0.0, -9.0, 9.0]))
+    assert inputs[2:].tolist() == [-1.0, 1.0]
+    free = DiagGaussianConfig(log_std_min=-1.0, log_std_max=1.0).build(spaces.Box(-1, 1, (2,)))
+    with torch.no_grad():
+        free.log_std += 9
+    assert free.inputs(torch.zeros(2))[2:].tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    "options", [{"log_std_init": 3.0}, {"log_std_min": 1.0}, {"log_std_init": -21.0}]
+)
+def test_a_log_std_that_starts_outside_its_range_is_refused(options):
+    with pytest.raises(ConfigError, match=r"must lie between log_std_min .* and log_std_max"):
+        DiagGaussianConfig.parse(options)
+
+
+def test_classes_bind_to_a_space_without_a_config():
+    for cls, space in (
+        (CategoricalDistribution, spaces.Discrete(4)),
+        (DiagGaussianDistribution, spaces.Box(-1, 1, (2,))),
+    ):
+        part = cls.for_space(space)
+        assert part.inputs_dim == 4 == cls.required_input_dim(space)
+        assert isinstance(part(torch.zeros(3, 4)), cls)
+        assert not list(part.parameters())

@@ -1,0 +1,56 @@
+import subprocess
+import sys
+
+import pytest
+
+import composer
+
+HEAVY = ("torch", "hydra", "gymnasium", "numpy", "tensorboard", "rich")
+
+
+def loaded(code):
+    """Which heavy libraries a fresh interpreter has imported after `code`."""
+    report = f"import sys; print('LOADED', *[n for n in {HEAVY} if n in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{report}"], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.splitlines()[-1].split()[1:])
+
+
+def test_importing_composer_imports_nothing_heavy():
+    assert loaded("import composer") == set()
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], [], ["help"]] + [[verb, "--help"] for verb in ("train", "explain")]
+)
+def test_help_imports_nothing_heavy(words):
+    code = (
+        "from composer.cli.main import main\n"
+        f"try: main({words})\n"
+        "except SystemExit as done: assert done.code == 0"
+    )
+    assert loaded(code) == set()
+
+
+def test_an_unknown_verb_imports_nothing_heavy():
+    assert loaded("from composer.cli.main import main; assert main(['trian']) == 2") == set()
+
+
+def test_config_and_errors_need_no_torch():
+    assert "torch" not in loaded("import composer.config, composer.errors, composer.columns")
+
+
+@pytest.mark.parametrize("name", composer.__all__)
+def test_every_public_name_can_be_imported(name):
+    assert getattr(composer, name).__name__ in (name, "compose")
+    assert name in dir(composer)
+
+
+def test_the_public_names_have_homes():
+    assert sorted(composer.__all__) == composer.__all__ == sorted(composer._HOMES)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'composer' has no attribute 'Agent'"):
+        _ = composer.Agent

@@ -1,0 +1,132 @@
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+from composer import testing
+
+ALL = (*testing.PROBLEMS, testing.Counter, testing.Raises)
+
+
+def run(env, policy, episodes, seed=0):
+    """The mean return of a policy that maps an observation to an action."""
+    returns = []
+    for episode in range(episodes):
+        obs, _ = env.reset(seed=seed if episode == 0 else None)
+        total, done = 0.0, False
+        while not done:
+            obs, reward, terminated, truncated, _ = env.step(policy(obs))
+            total, done = total + float(reward), terminated or truncated
+        returns.append(total)
+    return float(np.mean(returns))
+
+
+def brightest_quadrant(image):
+    halves = image.reshape(2, 16, 2, 16, 3).mean(axis=(1, 3, 4))
+    return int(halves.argmax())
+
+
+OPTIMAL = {
+    testing.Bandit: lambda obs: 3,
+    testing.ContextualBandit: lambda obs: obs,
+    testing.MultiDiscreteBandit: lambda obs: (obs - testing.MultiDiscreteBandit.START).sum() % 3,
+    testing.MultiBinaryBandit: lambda obs: obs.sum(),
+    testing.ImageBandit: brightest_quadrant,
+    testing.Chain: lambda obs: 1,
+    testing.Reach1D: lambda obs: obs,
+    testing.ReachTruncated: lambda obs: obs,
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*(is infinity|symmetric and normalized)")  # on purpose
+@pytest.mark.parametrize("problem", ALL)
+def test_every_environment_keeps_to_gymnasiums_interface(problem):
+    check_env(gym.make(f"composer.testing:{problem.__name__}-v0").unwrapped, skip_render_check=True)
+
+
+@pytest.mark.parametrize("problem", testing.PROBLEMS)
+def test_the_optimal_policy_gets_the_optimal_return(problem):
+    assert run(problem(), OPTIMAL[problem], 50) == pytest.approx(problem.optimal_return)
+
+
+@pytest.mark.parametrize("problem", testing.PROBLEMS)
+def test_random_actions_get_the_random_return(problem):
+    env = problem()
+    env.action_space.seed(1)
+    returns = [run(env, lambda obs: env.action_space.sample(), 1, seed) for seed in range(2000)]
+    error = np.std(returns) / np.sqrt(len(returns))
+    assert abs(np.mean(returns) - problem.random_return) < 4 * error
+
+
+@pytest.mark.parametrize("problem", testing.PROBLEMS)
+def test_a_seed_decides_everything(problem):
+    def draw():
+        env = problem()
+        start, _ = env.reset(seed=7)
+        env.action_space.seed(7)
+        first = env.step(env.action_space.sample())
+        second, _ = env.reset()
+        return start, first[0], second, first[1]
+
+    for one, other in zip(draw(), draw(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_blind_policy_gets_a_quarter_from_images():
+    assert run(testing.ImageBandit(), lambda obs: 2, 2000) == pytest.approx(0.25, abs=0.04)
+
+
+def test_one_digit_of_the_two_says_nothing():
+    one_digit = run(testing.MultiDiscreteBandit(), lambda obs: obs[0] % 3, 2000)
+    assert one_digit == pytest.approx(1 / 3, abs=0.045)
+
+
+def test_contextual_bandit_counts_from_its_start():
+    env = testing.ContextualBandit(arms=3, start=5)
+    assert run(env, lambda obs: obs, 20) == 1.0
+    assert env.reset(seed=0)[0] >= 5
+
+
+def test_image_bandit_is_dark_but_for_one_quadrant():
+    image, _ = testing.ImageBandit(size=8, channels=1).reset(seed=0)
+    assert image.shape == (8, 8, 1)
+    assert image.dtype == np.uint8
+    assert (image >= 160).sum() == 4 * 4
+    assert (image < 64).sum() == 3 * 4 * 4
+
+
+@pytest.mark.parametrize("end", ["terminated", "truncated"])
+def test_counter_counts_and_ends_as_told(end):
+    env = testing.Counter(length=2, end=end)
+    assert env.reset()[0] == [0.0]
+    obs, reward, terminated, truncated, _ = env.step(np.int64(0))
+    assert (obs[0], reward, terminated, truncated) == (1.0, 1.0, False, False)
+    obs, reward, terminated, truncated, _ = env.step(np.int64(0))
+    assert (obs[0], reward) == (2.0, 2.0)
+    assert (terminated, truncated) == (end == "terminated", end == "truncated")
+
+
+@pytest.mark.parametrize("end", ["terminated", "truncated"])
+@pytest.mark.parametrize("length", [1, 3])
+def test_counters_vector_form_is_sync_vectorisation(end, length):
+    envs = [
+        gym.make_vec("Counter-v0", 2, vectorization_mode=mode, length=length, end=end)
+        for mode in ("sync", "vector_entry_point")
+    ]
+    starts = [env.reset(seed=0)[0] for env in envs]
+    np.testing.assert_array_equal(*starts)
+    for _ in range(9):
+        steps = [env.step(env.action_space.sample())[:4] for env in envs]
+        for one, other in zip(*steps, strict=True):
+            np.testing.assert_array_equal(one, other)
+            assert one.dtype == other.dtype
+
+
+def test_raises_raises_where_it_is_told_to():
+    env = testing.Raises(at=2)
+    env.reset()
+    env.step(np.int64(0))
+    with pytest.raises(ValueError, match="step 2, as it was told to"):
+        env.step(np.int64(0))
+    with pytest.raises(ValueError, match="step 0, as it was told to"):
+        testing.Raises(at=0).reset()
