@@ -136,29 +136,29 @@ class _Request:
         needed = self.algorithm.heads() if self.algorithm else {"policy": PolicyHeadConfig()}
         by = self.algorithm_name
         reason = Reason(kind="needed", name=by) if by else Reason(kind="needed", name="acting")
-        heads = {role: (head, GIVEN) for role, head in self.model.heads.items()}
-        return {role: heads.get(role, (head, reason)) for role, head in needed.items()} | heads
+        heads = {role: (head, reason) for role, head in needed.items()}
+        for role, head in self.model.heads.items():
+            heads[role] = (_completed(head, needed.get(role)), GIVEN)
+        return heads
 
     def _check_names(
         self, trunks: Mapping[str, Any], heads: Mapping[str, tuple[HeadConfig, Reason]]
     ) -> None:
+        taken = _taken_names() | {name for head, _ in heads.values() for name in dir(head.offers)}
         problems = []
         for path, names in (("model.trunks", trunks), ("model.heads", heads)):
             for name in names:
-                taken = (
-                    "is the name of the main trunk; its encoder is model.encoder"
-                    if path == "model.trunks" and name in self._further() and name == "main"
-                    else "is both a trunk and a head"
-                    if name in trunks and name in heads
-                    else "is not a name: use letters, digits and underscores, a letter first"
-                    if not name.isidentifier() or name.startswith("_")
-                    else "is taken: every module has an attribute of that name"
-                    if name in _taken_names()
-                    or any(hasattr(h.offers, name) for h, _ in heads.values())
-                    else None
-                )
-                if taken:
-                    problems.append(Problem(f"`{name}` {taken}", path=f"{path}.{name}", value="…"))
+                if path == "model.trunks" and name == "main" and name in self._further():
+                    wrong = "is the name of the main trunk; its encoder is model.encoder"
+                elif name in trunks and name in heads:
+                    wrong = "is both a trunk and a head"
+                elif not name.isidentifier() or name.startswith("_"):
+                    wrong = "is not a name: use letters, digits and underscores, a letter first"
+                elif name in taken:
+                    wrong = "is taken: every module has an attribute of that name"
+                else:
+                    continue
+                problems.append(Problem(f"`{name}` {wrong}", path=f"{path}.{name}", value="…"))
         first: dict[str, str] = {}
         for role, (head, _) in heads.items():
             other = first.setdefault(head.column, role)
@@ -255,6 +255,14 @@ class _Request:
             config=config,
             reason=reason,
         )
+
+
+def _completed(head: HeadConfig, default: HeadConfig | None) -> HeadConfig:
+    """The user's head; what it leaves out is as the algorithm has it."""
+    if default is None or type(head) is not type(default):
+        return head
+    own = {name: getattr(head, name) for name in head.model_fields_set}
+    return default.model_copy(update=own)
 
 
 @functools.cache

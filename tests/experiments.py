@@ -165,3 +165,16 @@ def record_minibatches(algorithm: PPO) -> list[dict[str, Any]]:
 
     algorithm.loss = recorded
     return seen
+
+
+class Infinite(gym.Wrapper):
+    """Pays infinitely much at one step of each environment's life."""
+
+    def __init__(self, env: gym.Env, at: int) -> None:
+        super().__init__(env)
+        self.left = at
+
+    def step(self, action: Any) -> Any:
+        self.left -= 1
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        return obs, float("inf") if self.left == 0 else reward, terminated, truncated, info

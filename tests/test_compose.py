@@ -6,12 +6,15 @@ from gymnasium import spaces
 
 from composer import Catalog, ModelConfig, compose
 from composer.algorithms.base import AlgorithmConfig
+from composer.algorithms.ppo import PPOConfig
 from composer.apis import PolicyAPI, ValueFunctionAPI
 from composer.encoders.cnn import CNNEncoderConfig
 from composer.encoders.mlp import MLPEncoderConfig
 from composer.encoders.one_hot import OneHotEncoderConfig
 from composer.errors import CompositionError, ConfigError, ContractError
 from composer.heads.base import HeadConfig
+from composer.heads.policy import PolicyHeadConfig
+from composer.heads.value import ValueHeadConfig
 
 VECTOR = spaces.Box(-1, 1, (4,), np.float32)
 IMAGE = spaces.Box(0, 255, (84, 84, 4), np.uint8)
@@ -363,3 +366,14 @@ def test_a_missing_capability_is_refused_before_anything_is_built():
 def test_a_head_of_any_role_gives_its_capability():
     blueprint = compose(VECTOR, TWO, {"heads": {"baseline": {"type": "value"}}}, "demanding")
     assert ValueFunctionAPI in blueprint.apis
+
+
+def test_what_a_users_head_leaves_out_is_as_the_algorithm_has_it(monkeypatch):
+    def heads(self):
+        return {"policy": PolicyHeadConfig(hidden=(7,)), "value": ValueHeadConfig()}
+
+    monkeypatch.setattr(PPOConfig, "heads", heads)
+    model = {"heads": {"policy": {"activation": "relu"}}}
+    config = compose(VECTOR, TWO, model=model, algorithm="ppo").by_name["policy"].config
+    assert config.hidden == (7,)
+    assert config.activation == "relu"

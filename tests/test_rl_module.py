@@ -612,3 +612,24 @@ def test_the_device_is_where_the_parameters_are():
     module = compose(VECTOR, TWO).build(device="meta")
     assert module.device == torch.device("meta")
     assert vpg(RLModule).device == torch.device("cpu")
+
+
+class Counting(VPG):
+    """Counts the steps of each episode in its state."""
+
+    def get_initial_state(self, batch_size=1):
+        return {"count": torch.zeros(batch_size, 1)}
+
+    def _forward(self, batch, **kwargs):
+        state = {"count": batch[Columns.STATE_IN]["count"] + 1}
+        return {**super()._forward(batch), Columns.STATE_OUT: state}
+
+
+@pytest.mark.parametrize("lead", [(), (3,), (2, 3)])
+def test_a_stateful_module_starts_from_its_initial_state_and_carries_it_on(lead):
+    module = vpg(Counting)
+    obs = np.zeros((*lead, 4), np.float32)
+    first = module.act(obs)
+    second = module.act(obs, first.state)
+    assert module.is_stateful
+    assert torch.equal(second.state["count"], torch.full((*lead, 1), 2.0))

@@ -321,7 +321,6 @@ def evaluate_experiment(experiment: Experiment, module: Any, envs: Any) -> Evalu
         seed=derived if settings.seed is None else settings.seed,
         deterministic=settings.deterministic,
         initial_state=module.get_initial_state(envs.num_envs),
-        device=module.device,
     )
 
 

@@ -1,5 +1,7 @@
 """RLModule: three phases, acting, and state."""
 
+import functools
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,7 +24,14 @@ from composer.files import (
     write_json,
     write_tensors,
 )
-from composer.spaces import Nested, space_to_data, to_tensors
+from composer.spaces import (
+    Nested,
+    leaf_spaces,
+    leaves,
+    map_structure,
+    space_to_data,
+    to_tensors,
+)
 
 if TYPE_CHECKING:
     from composer.catalog.catalog import Catalog
@@ -234,6 +243,8 @@ class RLModule(nn.Module):
         """
         device = self.device
         batch = {Columns.OBS: to_tensors(obs, device)}
+        if state is None and self._stateful:
+            state = self._first_state(batch[Columns.OBS])
         for column, given in (
             (Columns.STATE_IN, state),
             (Columns.ACTION_MASK, action_mask),
@@ -305,6 +316,17 @@ class RLModule(nn.Module):
     def is_stateful(self) -> bool:
         """Whether acting carries a state from step to step."""
         return bool(self.get_initial_state(1))
+
+    @functools.cached_property
+    def _stateful(self) -> bool:
+        return self.is_stateful
+
+    def _first_state(self, obs: Nested) -> Nested:
+        """The initial state for a batch of observations, or for a single one."""
+        leaf, space = leaves(obs)[0], leaves(leaf_spaces(self.observation_space))[0]
+        lead = leaf.shape[: leaf.dim() - len(space.shape)]
+        state = self.get_initial_state(math.prod(lead))
+        return map_structure(lambda part: part.reshape(*lead, *part.shape[1:]), state)
 
     # --- state
 

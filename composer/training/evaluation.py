@@ -56,7 +56,6 @@ def evaluate(
     seed: int,
     deterministic: bool = True,
     initial_state: Nested = None,
-    device: torch.device | str = "cpu",
 ) -> EvaluationResult:
     """Runs episodes from their beginnings.
 
@@ -70,7 +69,6 @@ def evaluate(
         seed: Of the environments, and of the samples where actions are sampled.
         deterministic: Take the distribution's deterministic action.
         initial_state: The module's state for N episodes that begin.
-        device: Where the executor samples.
     """
     count = envs.num_envs
     owed = np.full(count, episodes // count) + (np.arange(count) < episodes % count)
