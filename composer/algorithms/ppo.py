@@ -191,7 +191,7 @@ class PPO(Algorithm):
         loss.backward()
         limit = self.config.max_grad_norm
         norm = torch.nn.utils.clip_grad_norm_(
-            self.module.parameters(), float("inf") if limit is None else limit
+            self.optimiser.param_groups[0]["params"], float("inf") if limit is None else limit
         )
         self.optimiser.step()
         return torch.stack([loss.detach(), *metrics, norm])

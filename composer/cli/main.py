@@ -82,6 +82,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped; nothing was saved since the last checkpoint", file=sys.stderr)
+        return 130
 
 
 def _help() -> str:

@@ -155,8 +155,7 @@ class Trainer:
     def _after_iteration(self, before: int) -> EvaluationResult | None:
         """Whatever is due once the steps have moved from `before` to now."""
         result = None
-        every = self.config.logging.every
-        if self._due(every, before) or not every or self.done:
+        if self._due(self.config.logging.every, before) or not self.config.logging.every:
             self.log()
         if self._due(self.config.evaluation.every, before) and not self.done:
             result = self.evaluate()
@@ -227,9 +226,9 @@ class Trainer:
             result = None
             while not self.done and not should_stop():
                 self.step()
-            if self.sink.pending:
-                self.log()
             if self.done:
+                if self.sink.pending:  # of a run that was stopped, the checkpoint keeps it
+                    self.log()
                 result = self.evaluate()
             self._checkpoint()
         except EnvironmentFailure:

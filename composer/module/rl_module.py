@@ -309,8 +309,12 @@ class RLModule(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the parameters are."""
-        parameter = next(self.parameters(), None)
-        return torch.device("cpu") if parameter is None else parameter.device
+        return self._anchor.device
+
+    @functools.cached_property
+    def _anchor(self) -> Tensor:
+        """A parameter, which `.to(…)` moves in place; looking for one at each step is slow."""
+        return next(self.parameters(), torch.empty(0))
 
     @property
     def is_stateful(self) -> bool:
