@@ -128,6 +128,8 @@ def test_the_stored_value_of_the_dummy_step_is_that_of_the_final_observation():
 class Counting:
     """An executor whose state counts its steps since an episode began."""
 
+    device = torch.device("cpu")
+
     def act(self, obs, state=None, deterministic=False, is_first=None, generator=None, **_):
         count = torch.where(torch.from_numpy(is_first), 0, state["count"]) + 1
         return Step(torch.zeros(len(obs)), np.zeros(len(obs), np.int64), state={"count": count})

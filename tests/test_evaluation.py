@@ -16,18 +16,20 @@ from composer.training.evaluation import EvaluationResult, evaluate
 class Zeros:
     """An executor that always takes action 0, and remembers how it was asked."""
 
+    device = torch.device("cpu")
+
     def __init__(self):
         self.deterministic = set()
-        self.generators = set()
 
     def act(self, obs, state=None, deterministic=False, is_first=None, generator=None, **_):
         self.deterministic.add(deterministic)
-        self.generators.add(generator.initial_seed())
         return Step(None, np.zeros(len(obs), np.int64))
 
 
 class Sampling:
     """An executor that takes a normal sample, or 0 where it is not to explore."""
+
+    device = torch.device("cpu")
 
     def act(self, obs, state=None, deterministic=False, is_first=None, generator=None, **_):
         noise = torch.randn(len(obs), 1, generator=generator).numpy()
@@ -73,8 +75,7 @@ def test_evaluation_asks_for_the_deterministic_action_unless_told_otherwise():
 def test_the_same_seed_gives_the_same_result_in_the_same_environments(deterministic):
     envs = reach(3)
     first, second, other = (
-        evaluate(Sampling(), envs, 9, seed=seed, deterministic=deterministic)
-        for seed in (1, 1, 2)
+        evaluate(Sampling(), envs, 9, seed=seed, deterministic=deterministic) for seed in (1, 1, 2)
     )
     assert first == second
     assert first != other
