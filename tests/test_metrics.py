@@ -1,7 +1,9 @@
+import errno
 import json
 
 import pytest
 
+from composer.errors import TrainingError
 from composer.loggers.base import Logger
 from composer.training.metrics import MetricsSink
 
@@ -103,3 +105,17 @@ def test_nothing_is_forgotten_until_something_is_written(path):
     path.write_text('{"step": 5, "loss": 0.5}\n')
     MetricsSink(path).close()
     assert lines(path) == [{"step": 5, "loss": 0.5}]
+
+
+def test_a_full_disk_is_one_clear_error_and_what_was_written_stays(tmp_path):
+    class Full(Logger):
+        def write(self, step, metrics):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def close(self):
+            pass
+
+    sink = MetricsSink(tmp_path / "metrics.jsonl", [Full()])
+    with pytest.raises(TrainingError, match="step 10 cannot be written: No space left on device"):
+        sink.write(10, {"a": 1.0})
+    assert json.loads((tmp_path / "metrics.jsonl").read_text()) == {"step": 10, "a": 1.0}

@@ -9,7 +9,7 @@ from composer.cli.progress import spread
 from composer.engines.local import evaluate_experiment
 from composer.errors import CheckpointError
 from composer.experiment import Experiment
-from composer.files import read_json
+from composer.files import read_json, verify_directory
 from composer.loading import override
 from composer.module.rl_module import RLModule
 from composer.spaces import describe
@@ -19,6 +19,7 @@ from composer.training.run_directory import RunDirectory
 def run(args: argparse.Namespace) -> int:
     """Evaluates as the run did, or as the words say."""
     checkpoint = _checkpoint(Path(args.directory), args.checkpoint)
+    verify_directory(checkpoint)
     loaded = override(read_json(checkpoint / "experiment.json"), args.words)
     experiment = Experiment.from_loaded(loaded, args.config_dir)
     module = RLModule.from_checkpoint(checkpoint)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from composer.errors import TrainingError
 from composer.loggers.base import Logger
 
 
@@ -42,15 +43,28 @@ class MetricsSink:
         return row
 
     def write(self, step: int, row: Mapping[str, float]) -> None:
-        """Writes a row as it is, beside what is gathered."""
-        if self.path is not None:
-            if self.resume_step is not None:
-                _forget_after(self.path, self.resume_step)
-                self.resume_step = None
-            with self.path.open("a") as file:
-                file.write(json.dumps({"step": step, **row}) + "\n")
-        for logger in self.loggers:
-            logger.write(step, row)
+        """Writes a row as it is, beside what is gathered.
+
+        Raises:
+            TrainingError: If the disk is full.
+        """
+        try:
+            if self.path is not None:
+                self._append(self.path, step, row)
+            for logger in self.loggers:
+                logger.write(step, row)
+        except OSError as error:
+            raise TrainingError(
+                f"the metrics of step {step:,} cannot be written: {error.strerror or error}; "
+                "checkpoints are as they were, and `composer resume` goes on from the latest"
+            ) from error
+
+    def _append(self, path: Path, step: int, row: Mapping[str, float]) -> None:
+        if self.resume_step is not None:
+            _forget_after(path, self.resume_step)
+            self.resume_step = None
+        with path.open("a") as file:
+            file.write(json.dumps({"step": step, **row}) + "\n")
 
     def close(self) -> None:
         """Closes the loggers."""
