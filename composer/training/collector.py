@@ -75,7 +75,9 @@ class Collector:
             rollout.write_action(t, step)
             obs, rewards, terminated, truncated, infos = self.envs.step(step.env_actions)
             counted = ~self.ended
-            rollout.write_outcome(t, rewards, terminated, truncated, counted)
+            rollout.write_outcome(
+                t, rewards * counted, terminated & counted, truncated & counted, counted
+            )
             counted_steps += int(counted.sum())
             self.returns += np.where(counted, rewards, 0.0)
             self.lengths += counted
