@@ -260,3 +260,16 @@ def test_help_of_each_verb_leave_with_0(capsys: pytest.CaptureFixture[str]) -> N
             main([verb, "--help"])
         assert left.value.code == 0
         assert "KEY=VALUE" in capsys.readouterr().out
+
+
+def test_an_experiment_without_its_header_is_told_the_line_to_add(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "conf" / "experiment"
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text("algorithm: {lr: 1.0e-3}\n")
+    assert main(["explain", "--config-dir", "conf", "experiment=mine"]) == 2
+    error = capsys.readouterr().err
+    assert "conf/experiment/mine.yaml lacks the line" in error
+    assert "# @package _global_" in error

@@ -30,6 +30,10 @@ from composer.loading.rewriting import LOGGER, read_values, read_words
 from composer.loading.words import Typed, Words
 
 
+_WITHOUT_PACKAGE = ("experiment", "tuned")
+"""Groups whose files set keys everywhere, and say so in a header."""
+
+
 @dataclass(frozen=True)
 class Loaded:
     """What the words gave, and where each value came from."""
@@ -55,6 +59,15 @@ class Loaded:
         if not problem.path:
             return problem
         placed = replace(problem, origin=problem.origin or self.origin(problem.path))
+        if problem.path in self.choices and problem.path in _WITHOUT_PACKAGE:
+            file = self.read.files.find(f"{problem.path}/{self.choices[problem.path]}")
+            return replace(
+                placed,
+                message=f"{file.place() if file else 'its file'} lacks the line that says its "
+                f"keys are the experiment's own; they have gone to `{problem.path}`",
+                valid=(),
+                fix="# @package _global_    as the file's first line",
+            )
         owner, _, key = problem.path.rpartition(".")
         group = "/".join(parts_of(owner))
         if group.startswith(f"{LOGGER}/"):
