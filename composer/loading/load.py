@@ -29,7 +29,6 @@ from composer.loading.refusals import at, refused
 from composer.loading.rewriting import LOGGER, read_values, read_words
 from composer.loading.words import Typed, Words
 
-
 _WITHOUT_PACKAGE = ("experiment", "tuned")
 """Groups whose files set keys everywhere, and say so in a header."""
 
