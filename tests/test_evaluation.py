@@ -161,3 +161,10 @@ def test_no_more_environments_are_made_than_there_are_episodes():
     with trainer_of(experiment("Counter", evaluation={"episodes": 3, "num_envs": 8})) as trainer:
         assert len(trainer.evaluate().returns) == 3
         assert trainer._evaluation_envs.num_envs == 3
+
+
+def test_an_episode_without_an_end_is_cut_and_the_last_of_its_environment():
+    envs = SyncVectorEnv([lambda: Counter(length=10**9)] * 2)
+    result = evaluate(Zeros(), envs, 6, seed=0, max_length=5)
+    assert result.lengths == (5, 5)
+    assert result.returns == (sum(range(1, 6)),) * 2

@@ -319,6 +319,7 @@ def evaluate_experiment(experiment: Experiment, module: Any, envs: Any) -> Evalu
         settings.episodes,
         seed=derived if settings.seed is None else settings.seed,
         deterministic=settings.deterministic,
+        max_length=settings.max_length,
         initial_state=module.get_initial_state(envs.num_envs),
     )
 

@@ -21,6 +21,8 @@ class EvaluationConfig(Config):
     num_envs: Size = 10
     deterministic: bool = True
     """Take the distribution's deterministic action instead of a sample."""
+    max_length: Size = 100_000
+    """Steps after which an episode is cut; only one without a limit of its own gets there."""
     seed: int | None = None
     """`null` is derived from the experiment's seed. Every evaluation starts from the same seed."""
 
@@ -55,6 +57,7 @@ def evaluate(
     *,
     seed: int,
     deterministic: bool = True,
+    max_length: int = 100_000,
     initial_state: Nested = None,
 ) -> EvaluationResult:
     """Runs episodes from their beginnings.
@@ -68,6 +71,8 @@ def evaluate(
         episodes: How many in all.
         seed: Of the environments, and of the samples where actions are sampled.
         deterministic: Take the distribution's deterministic action.
+        max_length: Steps after which an episode is counted as it is, and is the last of its
+            environment: some policies walk into a wall for ever.
         initial_state: The module's state for N episodes that begin.
     """
     count = envs.num_envs
@@ -97,5 +102,8 @@ def evaluate(
                 owed[env] -= 1
                 finished[env].append((float(returns[env]), int(lengths[env])))
             returns[env], lengths[env] = 0.0, 0
+        for env in np.flatnonzero((lengths >= max_length) & (owed > 0)).tolist():
+            owed[env] = 0
+            finished[env].append((float(returns[env]), int(lengths[env])))
     flat = [episode for row in finished for episode in row]
     return EvaluationResult(*map(tuple, zip(*flat, strict=True)))  # pyright: ignore
