@@ -63,3 +63,13 @@ def test_readme_experiment_is_valid(tmp_path: Path) -> None:
     experiment = Experiment.load(["experiment=mine"], config_dir=tmp_path / "conf")
     assert experiment.config.env.to_data()["id"] == "Pendulum-v1"
     assert experiment.blueprint.by_name["main.encoder"].out_dim == 128
+
+
+def test_a_field_of_a_plugin_is_set_beside_its_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    from composer import Experiment
+
+    monkeypatch.chdir(ROOT / "examples")
+    example("plugin_encoder")
+    words = ["model/encoder=fourier", "model.encoder.features=16"]
+    config = Experiment.load(words).blueprint.by_name["main.encoder"].to_data()["config"]
+    assert (config["type"], config["features"]) == ("fourier", 16)

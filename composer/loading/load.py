@@ -211,7 +211,7 @@ def _name_types(cfg: DictConfig, choices: Mapping[str, str], read: Words) -> dic
         if option is None or read.files.find(f"{group}/{option}"):
             continue
         part = OmegaConf.select(cfg, path, throw_on_resolution_failure=False)
-        if part is None or (isinstance(part, DictConfig) and part._get_node("type") is None):
+        if part is None or (isinstance(part, DictConfig) and "type" not in set(part.keys())):
             OmegaConf.update(cfg, f"{path}.type", option, force_add=True)
             named[(*group.split("/"), "type")] = group
     return named
