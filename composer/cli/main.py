@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("stopped; nothing was saved since the last checkpoint", file=sys.stderr)
+        print("stopped", file=sys.stderr)
         return 130
 
 

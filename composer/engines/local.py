@@ -229,6 +229,7 @@ class Trainer:
             if self.done:
                 if self.sink.pending:  # of a run that was stopped, the checkpoint keeps it
                     self.log()
+                self._checkpoint()  # an evaluation may be long, and stopped
                 result = self.evaluate()
             self._checkpoint()
         except EnvironmentFailure:

@@ -56,7 +56,7 @@ class MetricsSink:
         except OSError as error:
             raise TrainingError(
                 f"the metrics of step {step:,} cannot be written: {error.strerror or error}; "
-                "checkpoints are as they were, and `composer resume` goes on from the latest"
+                "the checkpoints written so far are as they were"
             ) from error
 
     def _append(self, path: Path, step: int, row: Mapping[str, float]) -> None:
