@@ -23,6 +23,21 @@ def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--run-dir", help="a directory to create for this run; by default below runs/"
     )
+    _multirun(parser)
+    parser.add_argument(
+        "--no-check-sweep",
+        action="store_true",
+        help="start the jobs of -m without checking all of them first",
+    )
+
+
+def _check(parser: argparse.ArgumentParser) -> None:
+    _words(parser)
+    _multirun(parser)
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def _multirun(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-m", "--multirun", action="store_true", help="a job for each combination of `a=1,2` words"
     )
@@ -56,6 +71,7 @@ VERBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "train": ("train a policy", _train),
     "resume": ("go on with a run from its latest checkpoint", _resume),
     "eval": ("evaluate a run's policy", _eval),
+    "check": ("find everything that would fail before training", _check),
     "explain": ("show what would be built, and why", _explain),
 }
 

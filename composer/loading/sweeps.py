@@ -12,7 +12,7 @@ from hydra.core.override_parser.types import Override
 
 from composer.errors import ConfigError, Problem
 from composer.loading.files import ConfigFiles
-from composer.loading.rewriting import read_words
+from composer.loading.rewriting import SEARCHPATH, read_words
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Job:
     """One combination of a sweep's values."""
 
     words: tuple[str, ...]
-    """As they would be typed for this job alone."""
+    """As they would be typed for this job alone; what is said to Hydra itself is left out."""
     varied: tuple[str, ...]
     """Those of the words that differ between jobs."""
 
@@ -37,7 +37,8 @@ def jobs(words: Sequence[str], config_dir: str | Path | None = None) -> list[Job
             that cannot be listed, as `interval(0, 1)` does.
     """
     files: Any = _Options(read_words(words, config_dir, sweeps=True).files)
-    parsed = OverridesParser.create(config_loader=files).parse_overrides(list(words))
+    own = [word for word in words if word.startswith(SEARCHPATH) or not _is_hydras(word)]
+    parsed = OverridesParser.create(config_loader=files).parse_overrides(own)
     sweeps = {item.get_key_element(): item for item in parsed if item.is_sweep_override()}
     problems = [
         Problem(
@@ -54,6 +55,10 @@ def jobs(words: Sequence[str], config_dir: str | Path | None = None) -> list[Job
         Job(combination, tuple(itertools.compress(combination, (key in sweeps for key in choices))))
         for combination in itertools.product(*choices.values())
     ]
+
+
+def _is_hydras(word: str) -> bool:
+    return word.lstrip("+~").startswith(("hydra.", "hydra/"))
 
 
 def _words(item: Override) -> list[str]:
