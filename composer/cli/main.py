@@ -37,6 +37,14 @@ def _check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
+def _diff(parser: argparse.ArgumentParser) -> None:
+    what = "a run, a checkpoint, a blueprint.json, an experiment's name, or words in quotes"
+    parser.add_argument("a", metavar="A", help=what)
+    parser.add_argument("b", metavar="B", help="as A")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    _config_dir(parser)
+
+
 def _multirun(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-m", "--multirun", action="store_true", help="a job for each combination of `a=1,2` words"
@@ -62,6 +70,10 @@ def _resume(parser: argparse.ArgumentParser) -> None:
 
 def _words(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("words", nargs="*", metavar="KEY=VALUE", help=WORDS)
+    _config_dir(parser)
+
+
+def _config_dir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config-dir", metavar="DIR", help="a directory of your own with YAML files"
     )
@@ -72,6 +84,7 @@ VERBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "resume": ("go on with a run from its latest checkpoint", _resume),
     "eval": ("evaluate a run's policy", _eval),
     "check": ("find everything that would fail before training", _check),
+    "diff": ("show what differs between two experiments, runs or blueprints", _diff),
     "explain": ("show what would be built, and why", _explain),
 }
 
