@@ -1,5 +1,7 @@
 """What a shell is offered on TAB."""
 
+import argparse
+import importlib
 import json
 import shutil
 import subprocess
@@ -18,11 +20,20 @@ MEMBERS = {
     "mlp": {"hidden": {"type": "array"}, "layer_norm": {"type": "boolean"}},
     "cnn": {"filters": {"type": "array"}, "hidden": {"type": "array"}},
 }
+
+
+def _or_text(schema: dict) -> dict:
+    """The schema, or an interpolation."""
+    return {"anyOf": [schema, {"type": "string", "description": "an interpolation"}]}
+
+
 SCHEMA = {
     "type": "object",
     "properties": {
         "seed": {"type": "integer", "description": "Where chance begins.\nMore."},
-        "env": {"$ref": "#/$defs/gym"},
+        "defaults": {"type": "array"},
+        "threads": {"anyOf": [{"type": "integer"}, {"properties": {"type": {"const": "auto"}}}]},
+        "env": _or_text({"$ref": "#/$defs/gym"}),
         "algorithm": {"oneOf": [{"$ref": "#/$defs/ppo"}, {"$ref": "#/$defs/dqn"}]},
         "model": {
             "properties": {
@@ -49,7 +60,7 @@ SCHEMA = {
         },
         "dqn": {"properties": {"type": {"const": "dqn"}, "double": {"type": "boolean"}}},
         **{
-            name: {"allOf": [{"properties": {"type": {"const": name}, **fields}}]}
+            name: {"allOf": [{"properties": {"type": _or_text({"const": name}), **fields}}]}
             for name, fields in MEMBERS.items()
         },
     },
@@ -105,7 +116,10 @@ def offered(line: str) -> list[str]:
         ("composer train algorithm.lr_schedule=l", ["algorithm.lr_schedule=linear"]),
         ("composer train algorithm.target_kl=", ["algorithm.target_kl=null"]),
         ("composer train algorithm.type=", ["algorithm.type=dqn", "algorithm.type=ppo"]),
+        ("composer train env", ["env.", "env="]),
         ("composer train env.k", ["env.kwargs="]),
+        ("composer train def", []),
+        ("composer train thr", ["threads="]),
         ("composer train model.enc", ["model.encoder.", "model.encoder="]),
         ("composer train model.encoder=c", ["model.encoder=cnn"]),
         ("composer train model.encoder.h", ["model.encoder.hidden="]),
@@ -129,6 +143,7 @@ def test_every_verb_is_offered_with_what_it_does() -> None:
 
 def test_a_key_is_offered_with_the_first_line_of_its_meaning() -> None:
     assert complete.offers("composer train seed") == [("seed=", "Where chance begins.")]
+    assert ("env=", "cartpole by default") in complete.offers("composer train env")
 
 
 def test_only_what_stands_before_the_cursor_counts(
@@ -201,6 +216,22 @@ def test_without_a_schema_groups_are_offered(monkeypatch: pytest.MonkeyPatch) ->
     assert offered("composer train algorithm.") == []
 
 
+def test_a_directory_of_a_verb_that_writes_one_is_no_run(
+    monkeypatch: pytest.MonkeyPatch, here: Path
+) -> None:
+    def describe(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("directory", metavar="DIR")
+        parser.add_argument("--out", metavar="FILE")
+        parser.add_argument("--count", type=int)
+
+    monkeypatch.setitem(VERBS, "write", ("write something", describe))
+    (here / "runs" / "a").mkdir(parents=True)
+    (here / "runs" / "a" / "experiment.json").touch()
+    assert offered("composer write ") == ["runs/"]
+    assert offered("composer write --out runs/a/") == ["runs/a/experiment.json"]
+    assert offered("composer write --count ") == []
+
+
 @pytest.mark.xfail(strict=True, reason="the schema is not shipped yet: take this mark away then")
 def test_keys_of_the_shipped_schema_are_offered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
@@ -209,6 +240,15 @@ def test_keys_of_the_shipped_schema_are_offered(monkeypatch: pytest.MonkeyPatch)
     assert offered("composer train model/encoder=mlp model.encoder.filt") == []
     assert offered("composer train env.vectorization=sy") == ["env.vectorization=sync"]
     assert offered("composer train evaluation.ev") == ["evaluation.every="]
+
+
+@pytest.mark.xfail(strict=True, reason="these verbs are not here yet: take this mark away then")
+def test_names_are_offered_where_a_verb_takes_names() -> None:
+    assert offered("composer schema model/e") == ["model/encoder", "model/encoder="]
+    assert offered("composer schema exp") == ["experiment", "experiment="]
+    listing = importlib.import_module("composer.listing")
+    assert tuple(kind.name for kind in listing.KINDS) == complete.KINDS
+    assert offered("composer ls enc") == ["encoders"]
 
 
 def test_a_key_reads_on_through_references_with_escapes() -> None:

@@ -38,6 +38,15 @@ def test_a_command_that_cannot_be_read_imports_nothing_heavy(words):
     assert loaded(f"from composer.cli.main import main; assert main({words}) == 2") == set()
 
 
+@pytest.mark.parametrize("line", ["composer ", "composer train env=cart", "composer eval "])
+def test_completing_imports_no_more_than_a_bare_hydra_application(line):
+    code = (
+        "import os\nfrom composer.cli.main import main\n"
+        f"os.environ['COMP_LINE'] = {line!r}\nassert main(['complete']) == 0"
+    )
+    assert loaded(code) <= {"hydra"}
+
+
 def test_config_and_errors_need_no_torch():
     assert "torch" not in loaded("import composer.config, composer.errors, composer.columns")
 

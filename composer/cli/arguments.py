@@ -31,14 +31,14 @@ class Parser(argparse.ArgumentParser):
             UsageError: With the words that are wrong.
         """
         self.words = tuple(words)
-        _refuse_spaces(self.prog, words)
         args, unknown = self.parse_known_intermixed_args(words)
         unknown += [word for word in getattr(args, "words", ()) if word.startswith("-")]
         if unknown:
             raise UsageError(*map(self._unknown, unknown))
-        directory = getattr(args, "directory", "")
-        if "=" in directory and not Path(directory).exists():
-            self.error("the following arguments are required: DIR")
+        run = self._named("RUN")
+        given = getattr(args, run.dest) if run else ""
+        if "=" in given and not Path(given).exists():  # `composer eval total_steps=2e5`
+            raise UsageError(self._missing(run, "RUN"))
         return args
 
     def print_help(self, file: Any = None) -> None:
@@ -74,7 +74,7 @@ class Parser(argparse.ArgumentParser):
 
     def _missing(self, action: argparse.Action | None, name: str) -> Problem:
         valid = tuple(action.choices or ()) if action else ()
-        examples = valid or (tuple(newest_runs()) if name == "DIR" else ())
+        examples = valid or (tuple(newest_runs()) if name == "RUN" else ())
         about = f": {action.help}" if action and action.help else ""
         return Problem(
             f"{name} is not given{about}",
@@ -119,12 +119,3 @@ def newest_runs() -> list[str]:
     """The runs below `runs/`, the newest first."""
     found = [path.parent for path in Path("runs").glob("*/experiment.json")]
     return [str(path) for path in sorted(found, key=lambda path: -path.stat().st_mtime)]
-
-
-def _refuse_spaces(prog: str, words: Sequence[str]) -> None:
-    """Refuses `env = cartpole`, three words for the shell."""
-    typed = "\0".join(words)
-    mended = re.sub(r"\0=\0?|=\0(?=[^\0=~-][^\0=]*(?:\0|$))", "=", typed)
-    if mended != typed:
-        fix = shlex.join([*prog.split(), *mended.split("\0")])
-        raise UsageError(Problem("there are no spaces around `=`", fix=fix))

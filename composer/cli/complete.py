@@ -4,7 +4,7 @@ import argparse
 import json
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from composer.cli.arguments import newest_runs
@@ -15,6 +15,11 @@ from composer.loading.files import ConfigFiles
 
 FREE = ("*", "+")
 """`nargs` of an argument that takes any number of words."""
+KINDS = (
+    *("encoders", "memories", "heads", "distributions"),
+    *("algorithms", "environments", "experiments", "rules"),
+)
+"""What `composer ls` lists."""
 
 
 def run() -> int:
@@ -28,8 +33,11 @@ def run() -> int:
 def offers(line: str) -> list[Offer]:
     """The words that may stand where the line ends, the program's name being its first."""
     *words, current = _split(line)
-    found = dict(_offers(words[1:], current))
-    return [(word, meaning) for word, meaning in found.items() if word.startswith(current)]
+    found: dict[str, str] = {}
+    for word, meaning in _offers(words[1:], current):
+        if word.startswith(current):
+            found[word] = found.get(word) or meaning
+    return list(found.items())
 
 
 def _split(line: str) -> list[str]:
@@ -60,6 +68,7 @@ class _Verb:
 
     def __init__(self, verb: str, words: Sequence[str]) -> None:
         actions = parser_of(verb)._actions
+        self.verb = verb
         self.flags = {name: action for action in actions for name in action.option_strings}
         self.arguments = [action for action in actions if not action.option_strings]
         self.given: dict[str, str] = {}
@@ -93,7 +102,9 @@ class _Verb:
             yield from ((name, action.help or "") for name, action in unused)
         elif (argument := self._argument(current)) is not None:
             if argument.dest == "words":
-                yield from self._overrides().offers(current)
+                overrides = self._overrides()
+                yield from ((name, "") for name in _names(self.verb, overrides.files))
+                yield from overrides.offers(current)
             else:
                 yield from _values(argument, current)
 
@@ -110,9 +121,20 @@ class _Verb:
             files = ConfigFiles.of(os.path.expanduser(config_dir) if config_dir else None)
         except ComposerError:  # of which the verb will tell
             files = ConfigFiles()
-        of_a_run = any(action.dest == "directory" for action in self.arguments)
+        of_a_run = any(action.metavar == "RUN" for action in self.arguments)
         run = _experiment(*self.positional[:1]) if of_a_run else None
         return Overrides(files, self.overrides, run)
+
+
+def _names(verb: str, files: ConfigFiles) -> Iterable[str]:
+    """The plain words that a verb takes beside `key=value`."""
+    if verb == "ls":
+        return KINDS
+    if verb == "schema":
+        schemas = files.roots[0].joinpath("schema")
+        names = ("experiment", *files.base)
+        return [name for name in names if schemas.joinpath(f"{name}.json").is_file()]
+    return ()
 
 
 def _experiment(directory: str = "") -> object:
@@ -129,9 +151,9 @@ def _values(action: argparse.Action, current: str) -> Iterator[Offer]:
     if action.choices is not None:
         yield from ((str(choice), "") for choice in action.choices)
     elif action.type is None:
-        runs = newest_runs() if action.dest == "directory" else []
+        runs = newest_runs() if action.metavar == "RUN" else []
         yield from ((run, "") for run in runs)
-        for path in _paths(current, only_directories=action.metavar == "DIR"):
+        for path in _paths(current, only_directories=action.metavar in ("RUN", "DIR")):
             if not any(f"{run}/".startswith(path) for run in runs):
                 yield path, ""
 

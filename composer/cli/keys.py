@@ -25,12 +25,13 @@ class Keys:
         """`algorithm.lr=` for a value, `model.encoder.` for more keys; each with its meaning."""
         for name, nodes in self._children(path).items():
             key = f"{path}.{name}" if path else name
+            meaning = next((node["description"] for node in nodes if "description" in node), "")
             branches = list(self._branches(nodes))
-            has_keys = any(_mapped(branch) for branch in branches)
+            has_keys = any(_has_keys(branch) for branch in branches)
             if has_keys:
-                yield f"{key}.", _meaning(branches)
-            if not has_keys or any(_is_value(branch) for branch in branches):
-                yield f"{key}=", _meaning(branches)
+                yield f"{key}.", meaning.partition("\n")[0]
+            if not has_keys or any(_choices(branch) for branch in branches):
+                yield f"{key}=", meaning.partition("\n")[0]
 
     def values(self, path: str) -> Iterator[str]:
         """The values that can be listed: choices, booleans, null."""
@@ -39,8 +40,7 @@ class Keys:
             kinds = branch.get("type", ())
             for kind in [kinds] if isinstance(kinds, str) else kinds:
                 yield from {"boolean": ("true", "false"), "null": ("null",)}.get(kind, ())
-            const = [branch["const"]] if "const" in branch else []
-            for value in [*branch.get("enum", ()), *const]:
+            for value in _choices(branch):
                 yield value if isinstance(value, str) else json.dumps(value)
 
     def _children(self, path: str) -> dict[str, list[Node]]:
@@ -65,8 +65,9 @@ class Keys:
 
     def _is_other(self, branch: Node, path: str) -> bool:
         """Whether it describes a member of the family that is not selected."""
-        tag = branch.get("properties", {}).get("type", {}).get("const")
-        return tag is not None and self.selected(path) not in (None, "auto", tag)
+        tag = branch.get("properties", {}).get("type", {})
+        tags = [value for part in self._branches([tag]) for value in _choices(part)]
+        return bool(tags) and self.selected(path) not in (None, "auto", *tags)
 
     def _branches(self, nodes: Sequence[Node]) -> Iterator[Node]:
         """The nodes and all that they refer to or combine."""
@@ -84,14 +85,10 @@ class Keys:
         return found
 
 
-def _mapped(branch: Node) -> bool:
-    return bool(branch.get("properties")) or isinstance(branch.get("additionalProperties"), dict)
+def _has_keys(branch: Node) -> bool:
+    named = branch.get("properties", {}).keys() - {"type"}
+    return bool(named) or isinstance(branch.get("additionalProperties"), dict)
 
 
-def _is_value(branch: Node) -> bool:
-    return branch.get("type", "object") != "object" or "const" in branch or "enum" in branch
-
-
-def _meaning(branches: Sequence[Node]) -> str:
-    texts = (branch["description"] for branch in branches if branch.get("description"))
-    return next(texts, "").partition("\n")[0]
+def _choices(branch: Node) -> list[Any]:
+    return [*branch.get("enum", ()), *([branch["const"]] if "const" in branch else [])]

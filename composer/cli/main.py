@@ -50,7 +50,7 @@ def _explain(parser: argparse.ArgumentParser) -> None:
 
 
 def _eval(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("directory", metavar="DIR", help="a run, or one of its checkpoints")
+    parser.add_argument("directory", metavar="RUN", help="a run, or one of its checkpoints")
     parser.add_argument(
         "--checkpoint", choices=("best", "latest"), default="best", help="which one of a run"
     )
@@ -63,7 +63,7 @@ def _eval(parser: argparse.ArgumentParser) -> None:
 
 
 def _resume(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("directory", metavar="DIR", help="a run")
+    parser.add_argument("directory", metavar="RUN", help="a run")
     _words(parser)
     _examples(
         parser,

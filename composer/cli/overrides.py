@@ -14,6 +14,9 @@ from composer.loading.files import PACKAGE, ConfigFiles, pairs
 
 SCHEMA = resources_of(PACKAGE).joinpath("schema/experiment.json")
 
+_OF_A_FILE = ("defaults=", "hydra=")
+"""Keys that the schema has and the command line has not."""
+
 Offer = tuple[str, str]
 """A whole word, and what it means."""
 
@@ -38,7 +41,8 @@ class Overrides:
             for group in self._groups:
                 default = self.files.base[group].option if group in self.files.base else None
                 yield f"{group}=", f"{default} by default" if default else ""
-        yield from self.keys.below(key.rpartition(".")[0])
+        below = self.keys.below(key.rpartition(".")[0])
+        yield from ((word, meaning) for word, meaning in below if word not in _OF_A_FILE)
 
     @cached_property
     def keys(self) -> Keys:
