@@ -36,7 +36,6 @@ from composer.errors import (
     ConfigError,
     Problem,
     did_you_mean,
-    line_to_type,
     nearest,
     nearest_first,
     shown,
@@ -425,9 +424,9 @@ def _problem(details: Any, root: type[Config], data: object, prefix: str) -> Pro
         if details["type"].endswith("_type"):
             message += f", not {_kind(value)}"
     close = nearest(str(value), valid) if isinstance(value, str) else None
-    fix = line_to_type(path, close) if close else None
+    fix = f"{path}={close}" if close else None
     if context.get("unknown_key") and (right := nearest(str(loc[-1]), valid)):
-        fix = line_to_type(join_path(prefix, (*loc[:-1], right)), value)
+        fix = f"{join_path(prefix, (*loc[:-1], right))}={shown(value)}"
     return Problem(
         message,
         path=path,
@@ -461,7 +460,7 @@ def _unknown_key(owner: type[Config], key: str, path: str, value: object) -> Pro
         path=path,
         value=value,
         valid=nearest_first(key, names),
-        fix=line_to_type(fix, value) if fix else None,
+        fix=f"{fix}={shown(value)}" if fix else None,
     )
 
 

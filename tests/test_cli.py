@@ -293,7 +293,7 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         ("train --confg-dir x", "did you mean `--config-dir`", "composer train --config-dir x"),
         ("train --confg-dir='a b'", "no flag `--confg-dir`", "composer train '--config-dir=a b'"),
         ("explain -z", "`composer explain` has no flag `-z`", None),
-        ("train --run-dir", "`--run-dir`: expected one argument", None),
+        ("train --run-dir", "`--run-dir` needs a value", None),
         ("eval", "RUN is not given: a run, or one of its checkpoints", None),
         ("eval total_steps=5", "RUN is not given", None),
         ("eval x --checkpoint bst", "cannot be `bst`", "composer eval x --checkpoint best"),
@@ -357,15 +357,26 @@ def test_a_terminal_is_shown_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     os.close(reader)
 
 
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["explain"]])
-def test_a_reader_that_leaves_is_no_error(words: list[str], unbuffered: str) -> None:
+@pytest.mark.parametrize(
+    ("words", "unbuffered"),
+    [
+        (["--help"], ""),
+        (["train", "--help"], "1"),
+        (["train", "--nothing", "--json"], "1"),
+        (["explain"], "1"),
+        (["train", *QUICK], ""),
+    ],
+)
+def test_a_reader_that_leaves_is_no_error(
+    words: list[str], unbuffered: str, tmp_path: Path
+) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
         [sys.executable, "-m", "composer.cli.main", *words],
         stdout=writer,
         stderr=subprocess.PIPE,
+        cwd=tmp_path,
         env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
     )
     os.close(writer)

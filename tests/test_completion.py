@@ -126,6 +126,7 @@ def offered(line: str) -> list[str]:
         ("composer train model.encoder.f", ["model.encoder.filters="]),
         ("composer train model/encoder=mlp model.encoder.f", []),
         ("composer train model.encoder=mlp model.encoder.f", []),
+        ("composer train -m model/encoder=mlp,cnn model.encoder.f", ["model.encoder.filters="]),
         ("composer train model.encoder.layer_norm=t", ["model.encoder.layer_norm=true"]),
         ("composer train model.heads.value.", ["model.heads.value.reads="]),
         ("composer train nothing.at.", []),

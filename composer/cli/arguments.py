@@ -51,21 +51,21 @@ class Parser(argparse.ArgumentParser):
             names = missing[1].split(", ")
             raise UsageError(*(self._missing(self._named(name), name) for name in names))
         about = re.fullmatch(r"argument (\S+): (.+)", message, re.DOTALL)
+        if about and about[2] == "expected one argument":
+            raise UsageError(f"`{about[1]}` needs a value")
         raise UsageError(f"`{about[1]}`: {about[2]}" if about else message)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is None or value in action.choices:
             return
-        names = list(action.choices)
-        close = nearest(value, names)
+        close = nearest(value, action.choices)
+        mended = [f"{close}" if word == value else word for word in self.words]
         raise UsageError(
             Problem(
-                f"`{(action.option_strings or [action.metavar])[-1]}` cannot be `{value}`"
-                f"{did_you_mean(value, names)}",
-                valid=nearest_first(value, names),
-                fix=self._line(close if word == value else word for word in self.words)
-                if close
-                else None,
+                f"`{[action.metavar or action.dest, *action.option_strings][-1]}` cannot be "
+                f"`{value}`{did_you_mean(value, action.choices)}",
+                valid=nearest_first(value, action.choices),
+                fix=self._line(mended) if close else None,
             )
         )
 

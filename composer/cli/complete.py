@@ -58,7 +58,8 @@ def _offers(words: Sequence[str], current: str) -> Iterator[Offer]:
             yield from ((verb, summary) for verb, (summary, _) in VERBS.items())
         if not words:
             yield "help", "say more about a verb"
-            yield from (("--help", ""), ("--version", "")) if current.startswith("-") else ()
+        if not words and current.startswith("-"):
+            yield from (("--help", ""), ("--version", ""))
     elif words[0] in VERBS:
         yield from _Verb(words[0], words[1:]).offers(current)
 

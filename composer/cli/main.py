@@ -112,14 +112,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a verb; returns the exit status, 2 for an error the user can mend."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        status = _run(words)
+        status = _status(words)
         sys.stdout.flush()
         return status
-    except ComposerError as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        _show(error, as_json="--json" in words)
-        return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
@@ -127,6 +122,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not _nobody_reads():
             raise
         return 141
+
+
+def _status(words: list[str]) -> int:
+    try:
+        return _run(words)
+    except ComposerError as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        _show(error, as_json="--json" in words)
+        return 2
 
 
 def _run(words: list[str]) -> int:

@@ -3,8 +3,8 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cache, cached_property
 from importlib.resources import files as resources_of
 
 import yaml
@@ -29,7 +29,6 @@ class Overrides:
     words: Sequence[str]
     run: object = None
     """The experiment of a run; there, keys are all that can be changed."""
-    types: dict[str, str | None] = field(default_factory=dict)
 
     def offers(self, current: str) -> Iterator[Offer]:
         key, separator, value = current.partition("=")
@@ -47,7 +46,7 @@ class Overrides:
     @cached_property
     def keys(self) -> Keys:
         schema = json.loads(SCHEMA.read_text(encoding="utf-8")) if SCHEMA.is_file() else {}
-        return Keys(schema, self._selected)
+        return Keys(schema, cache(self._selected))
 
     @cached_property
     def _groups(self) -> tuple[str, ...]:
@@ -66,11 +65,6 @@ class Overrides:
 
     def _selected(self, path: str) -> str | None:
         """The type of the part at a path, by the words or else by what they begin from."""
-        if path not in self.types:
-            self.types[path] = self._find_type(path)
-        return self.types[path]
-
-    def _find_type(self, path: str) -> str | None:
         group = path.replace(".", "/")
         for word in reversed(self.words):
             key, _, value = word.partition("=")
@@ -98,7 +92,9 @@ class Overrides:
             return {}
 
     def _type_of(self, group: str, option: str) -> str | None:
-        """The type that an option sets; one without a YAML is a type itself."""
+        """The type that an option sets; one without a YAML is a type itself, several are none."""
+        if "," in option:
+            return None
         file = self.files.find(f"{group}/{option}")
         if file is None:
             return option

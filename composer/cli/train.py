@@ -13,8 +13,8 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from rich.console import Console
 
+from composer.cli.console import Console
 from composer.cli.progress import ProgressView, summary
 from composer.engines.base import Outcome
 from composer.errors import CheckpointError
