@@ -335,12 +335,13 @@ def test_a_missing_run_is_answered_with_the_newest(
 
 
 def test_with_json_an_error_is_json_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "--confg-dir", "x", "--json"]) == 2
+    no_text = "\udcff"  # as Python has an argument that is not UTF-8
+    assert main(["train", "--confg-dir", no_text, "--json"]) == 2
     out, err = capsys.readouterr()
     error = json.loads(out)
     assert err == ""
     assert error["error"] == "the command cannot be read"
-    assert error["problems"][0]["fix"] == "composer train --config-dir x --json"
+    assert error["problems"][0]["fix"] == f"composer train --config-dir '{no_text}' --json"
 
 
 def test_a_terminal_is_shown_colours(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -171,7 +171,7 @@ def _help() -> str:
 
 def _show(error: ComposerError, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(error.to_data(), indent=2, ensure_ascii=False))
+        print(json.dumps(error.to_data(), indent=2))
     elif sys.stderr.isatty():
         importlib.import_module("composer.cli.errors").show(error)
     else:
