@@ -2,16 +2,17 @@
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import track
 
 from composer.checking import RUNS, Report, check, check_jobs
+from composer.cli import errors
+from composer.cli.console import Console
 from composer.cli.jobs import jobs_table
-from composer.errors import Problem
+from composer.errors import ComposerError
 from composer.experiment import Experiment
 from composer.loading import Job, jobs
 from composer.spaces import describe
@@ -60,9 +61,9 @@ def show(reports: Sequence[Report]) -> None:
     if listed:
         cells = {number: (_size(reports[number]), _verdict(reports[number])) for number in listed}
         console.print(jobs_table([r.job for r in reports], cells, ("parameters", "")))
-    for error, numbers in _by_error(reports).items():
+    for error, numbers in _by_error(reports):
         console.print(f"\n{_numbered(numbers)}", style="bold", highlight=False)
-        console.print(error, soft_wrap=True, highlight=False, markup=False)
+        errors.show(error, console)
     total = len(reports)
     counted = f"{len(broken)} of {total} jobs broken" if broken else f"{total} jobs ready"
     console.print(f"\n{counted}", style="bold", highlight=False)
@@ -78,12 +79,13 @@ def _verdict(report: Report) -> str:
     return "[red]broken[/red]" if report.error else "[green]ready[/green]"
 
 
-def _by_error(reports: Sequence[Report]) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = {}
+def _by_error(reports: Sequence[Report]) -> Iterable[tuple[ComposerError, list[int]]]:
+    """Each error once, with the jobs that have it."""
+    found: dict[str, tuple[ComposerError, list[int]]] = {}
     for number, report in enumerate(reports):
         if report.error:
-            found.setdefault(str(report.error), []).append(number)
-    return found
+            found.setdefault(str(report.error), (report.error, []))[1].append(number)
+    return found.values()
 
 
 def _numbered(numbers: Sequence[int]) -> str:
@@ -115,9 +117,5 @@ def _facts(experiment: Experiment) -> dict[str, Any]:
 def _data(report: Report) -> dict[str, Any]:
     data: dict[str, Any] = {"words": report.job.words, "ready": report.error is None}
     if report.error is not None:
-        return data | {"problems": [_problem(problem) for problem in report.error.problems]}
+        return data | {"problems": [problem.to_data() for problem in report.error.problems]}
     return data | (_facts(report.experiment) if report.experiment else {})
-
-
-def _problem(problem: Problem) -> dict[str, Any]:
-    return {name: getattr(problem, name) for name in Problem.__dataclass_fields__}

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from composer.blueprint.blueprint import Blueprint
+from composer.cli.console import Console
 from composer.comparison import ABSENT, Comparison, Difference, compare, node_differences
 from composer.errors import ComposerError, did_you_mean, nearest_first, shown
 from composer.experiment import Experiment

@@ -15,11 +15,11 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.markup import escape
 
 from composer.checking import RUNS, check
 from composer.cli.check import checked, show
+from composer.cli.console import Console
 from composer.cli.jobs import jobs_table
 from composer.cli.progress import ProgressView, summary
 from composer.engines.base import Outcome
