@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from composer.cli.progress import spread
-from composer.engines.local import evaluate_experiment
+from composer.engines.policy import evaluate_experiment
 from composer.errors import CheckpointError
 from composer.experiment import Experiment
 from composer.files import read_json, verify_directory
@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     module = RLModule.from_checkpoint(checkpoint)
     _require_same_spaces(module, experiment, checkpoint)
     settings = experiment.config.evaluation
-    envs = experiment.config.env.make(min(settings.num_envs, settings.episodes))
+    envs = experiment.make_envs(min(settings.num_envs, settings.episodes))
     try:
         result = evaluate_experiment(experiment, module, envs)
     finally:

@@ -37,16 +37,16 @@ def _eval(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint", choices=("best", "latest"), default="best", help="which one of a run"
     )
-    _words(parser)
+    _words(parser, "what to change: `evaluation.episodes=100`, `env.num_envs=16`")
 
 
 def _resume(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("directory", metavar="DIR", help="a run")
-    _words(parser)
+    parser.add_argument("directory", metavar="DIR", help="a run, or one of its checkpoints")
+    _words(parser, "what to change: `total_steps=2e6`, `algorithm.lr=1e-4`, `checkpoint.keep=5`")
 
 
-def _words(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("words", nargs="*", metavar="KEY=VALUE", help=WORDS)
+def _words(parser: argparse.ArgumentParser, change: str = WORDS) -> None:
+    parser.add_argument("words", nargs="*", metavar="KEY=VALUE", help=change)
     parser.add_argument(
         "--config-dir", metavar="DIR", help="a directory of your own with YAML files"
     )
@@ -54,7 +54,7 @@ def _words(parser: argparse.ArgumentParser) -> None:
 
 VERBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "train": ("train a policy", _train),
-    "resume": ("go on with a run from its latest checkpoint", _resume),
+    "resume": ("go on with a run from its latest checkpoint, or from an older one", _resume),
     "eval": ("evaluate a run's policy", _eval),
     "explain": ("show what would be built, and why", _explain),
 }

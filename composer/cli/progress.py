@@ -135,6 +135,7 @@ def spread(result: EvaluationResult) -> str:
         f"return {metrics['return']:.2f} ± {metrics['return_std']:.2f} "
         f"({metrics['return_min']:.2f} … {metrics['return_max']:.2f}) over "
         f"{len(result.returns)} episodes"
+        + (f", {result.cut} of them cut after {max(result.lengths):,} steps" if result.cut else "")
     )
 
 

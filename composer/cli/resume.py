@@ -1,14 +1,18 @@
-"""`composer resume`: goes on with a run from its latest checkpoint."""
+"""`composer resume`: goes on with a run from one of its checkpoints, by default the latest."""
 
 import argparse
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from composer.cli.train import train
-from composer.errors import ConfigError, Problem
+from composer.errors import CheckpointError, ConfigError, Problem, shown
 from composer.experiment import Experiment
-from composer.files import write_json
+from composer.files import read_json, verify_directory
 from composer.loading import override
-from composer.training.run_directory import EXPERIMENT, RunDirectory
+from composer.training.checkpoint import read_progress
+from composer.training.run_directory import CHECKPOINTS, EXPERIMENT, RunDirectory
 
 RESUMABLE = (
     "total_steps",
@@ -27,26 +31,78 @@ RESUMABLE = (
 
 def run(args: argparse.Namespace) -> int:
     """Goes on, with the words' changes."""
-    directory = RunDirectory.open(Path(args.directory))
-    before = Experiment.from_data(directory.experiment_data(), args.config_dir)
-    loaded = override(before.to_data(), args.words)
+    directory = Path(args.directory)
+    chosen = directory if directory.parent.name == CHECKPOINTS else None
+    run_directory = RunDirectory.open(chosen.parent.parent if chosen else directory)
+    loaded = override(run_directory.experiment_data(), args.words)
     experiment = Experiment.from_loaded(loaded, args.config_dir)
-    changes = [
-        Problem(
-            f"a run that has begun cannot change this (it has {old}); start another run instead",
-            path=path,
-            value=new,
-            origin=loaded.origin(path),
-            valid=RESUMABLE,
-        )
-        for path, old, new in _differences(before.to_data(), experiment.to_data())
-        if path == "algorithm.type" or not _resumable(path)
-    ]
-    if changes:
-        raise ConfigError(*changes)
-    if args.words:
-        write_json(directory.path / EXPERIMENT, experiment.to_data())
-    return train(experiment, directory)
+    checkpoint = chosen or run_directory.latest()
+    if checkpoint is not None:
+        _require_whole(checkpoint, run_directory)
+        before = Experiment.from_data(read_json(checkpoint / EXPERIMENT), args.config_dir)
+        progress = read_progress(checkpoint)
+        taken = progress.env_steps
+        finished = experiment.config.total_steps <= taken and not progress.evaluation_due
+        changes = _differences(before.to_data(), experiment.to_data())
+        edited = str(run_directory.path / EXPERIMENT)
+        problems = [
+            replace(problem, origin=loaded.origin(problem.path) or edited)
+            for problem in _problems(changes, taken, finished)
+        ]
+        if problems:
+            raise ConfigError(*problems)
+        if finished:
+            path = run_directory.path
+            print(f"{path} is finished already, at {taken:,} steps; to go on:")
+            print(f"composer resume {path} total_steps={2 * taken}")
+            return 0
+    if chosen is not None:
+        later = ", ".join(path.name for path in run_directory.after(chosen))
+        what = f"; the next checkpoint takes the place of {later}" if later else ""
+        print(f"from {chosen.name}{what}")
+    return train(experiment, run_directory, chosen)
+
+
+def _require_whole(checkpoint: Path, run_directory: RunDirectory) -> None:
+    """Names the newest checkpoint that is whole where this one is not."""
+    try:
+        verify_directory(checkpoint)
+    except CheckpointError as error:
+        *others, last = error.problems
+        whole = next(filter(_is_whole, reversed(run_directory.saved())), None)
+        advice = f"the newest that is whole is {whole}" if whole else "no checkpoint is whole"
+        fix = f"composer resume {whole}" if whole else None
+        last = replace(last, message=f"{last.message}\n{advice}", fix=fix)
+        raise CheckpointError(*others, last) from None
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        verify_directory(checkpoint)
+    except CheckpointError:
+        return False
+    return True
+
+
+def _problems(
+    changes: Iterable[tuple[str, object, Any]], taken: int, finished: bool
+) -> Iterator[Problem]:
+    """The changes that cannot be made at a checkpoint of `taken` steps."""
+    for path, old, new in changes:
+        if path == "algorithm.type" or not _resumable(path):
+            yield Problem(
+                f"a run that has begun cannot change this (it has {shown(old)}); start another "
+                "run instead",
+                path,
+                new,
+                valid=RESUMABLE,
+            )
+        elif path == "total_steps" and new <= taken:
+            message = f"the run has taken {taken:,} steps already"
+            yield Problem(message, path, new, fix=f"total_steps={2 * taken}")
+        elif finished:
+            message = f"the run is finished, at {taken:,} steps: this would change nothing"
+            yield Problem(message, path, new, fix=f"total_steps={2 * taken} {path}={shown(new)}")
 
 
 def _resumable(path: str) -> bool:

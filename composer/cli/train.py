@@ -17,11 +17,11 @@ from rich.console import Console
 
 from composer.cli.progress import ProgressView, summary
 from composer.engines.base import Outcome
-from composer.errors import CheckpointError
+from composer.errors import RunDirectoryError
 from composer.experiment import Experiment
-from composer.files import new_run_directory
+from composer.files import make_directory, new_run_directory
 from composer.loading import hydra_words
-from composer.training.run_directory import RunDirectory
+from composer.training.run_directory import RunDirectory, is_run
 
 
 def run(args: argparse.Namespace) -> int:
@@ -30,43 +30,50 @@ def run(args: argparse.Namespace) -> int:
         return _sweep(args.words, args.config_dir)
     experiment = Experiment.load(args.words, args.config_dir)
     experiment.blueprint  # noqa: B018 - composed, so that a mistake is known before anything is written
-    directory = _run_directory(experiment, args.run_dir)
-    return train(experiment, RunDirectory.create(directory, experiment.to_data()))
+    run_directory = RunDirectory.create(
+        _run_directory(experiment, args.run_dir), experiment.to_data()
+    )
+    with run_directory.removed_if_unused():
+        return train(experiment, run_directory)
 
 
-def train(experiment: Experiment, run_directory: RunDirectory) -> int:
-    """Trains in the terminal; the exit status."""
+def train(
+    experiment: Experiment, run_directory: RunDirectory, checkpoint: Path | None = None
+) -> int:
+    """Trains in the terminal, from a checkpoint of the run if it has one; the exit status."""
     console = Console()
     with stopped_by_signals() as stop:
-        outcome = _train(experiment, run_directory, console, stop)
+        outcome = _train(experiment, run_directory, console, stop, checkpoint)
     summary(console, run_directory, outcome)
     return 0 if outcome.finished else 128 + stop.signal
 
 
 def _train(
-    experiment: Experiment, run_directory: RunDirectory, console: Console, stop: "Stop"
+    experiment: Experiment,
+    run_directory: RunDirectory,
+    console: Console,
+    stop: "Stop",
+    checkpoint: Path | None = None,
 ) -> Outcome:
     console.print(f"run  {run_directory.path}", soft_wrap=True, highlight=False)
     view = ProgressView(console, experiment.config.total_steps)
-    return experiment.config.engine.train(experiment, run_directory, [view], stop)
+    return experiment.config.engine.train(experiment, run_directory, [view], stop, checkpoint)
 
 
 def _run_directory(experiment: Experiment, wanted: str | None) -> Path:
     if wanted is None:
         return new_run_directory(Path("runs"), experiment.name)
     path = Path(wanted)
-    try:
-        path.mkdir(parents=True)
-    except FileExistsError:
-        raise CheckpointError(
-            f"{path} exists already; a run never writes into a directory that is there. To go on "
-            f"with a run: composer resume {path}"
-        ) from None
+    if not make_directory(path):
+        raise RunDirectoryError(
+            f"{path} exists already; a run never writes into a directory that is there"
+            + (f". To go on with this run: composer resume {path}" if is_run(path) else "")
+        )
     return path
 
 
 class Stop:
-    """Whether a signal has asked to stop; a second one stops at once."""
+    """Whether a signal has asked to stop; a second one interrupts what is being done."""
 
     def __init__(self) -> None:
         self.signal = 0
@@ -78,7 +85,7 @@ class Stop:
         if self.signal:
             raise KeyboardInterrupt
         self.signal = number
-        print("\nstopping after this update and saving; once more to stop at once", file=sys.stderr)
+        print("\nstopping and saving; once more to leave at once", file=sys.stderr)
 
 
 @contextmanager

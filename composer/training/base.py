@@ -26,6 +26,10 @@ class Iteration:
 class Driver(ABC):
     """A way of training: gathers data with environments and feeds an algorithm."""
 
+    learning = False
+    """Whether the module is amid an update, and in no state to be saved. The driver says so before
+    an update; the trainer takes it back once it has counted the iteration."""
+
     @abstractmethod
     def restart(self, seed: int) -> None:
         """Begins new episodes everywhere, with environments seeded by `seed`."""

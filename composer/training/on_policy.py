@@ -52,6 +52,7 @@ class OnPolicyDriver(Driver):
             env_steps, episodes = self.collector.collect(self.rollout)
         if self.reward_scale is not None:
             self.reward_scale(self.rollout)
+        self.learning = True
         metrics = self.algorithm.update(self.rollout.batch(self.module.device), progress)
         return Iteration(env_steps, episodes, metrics)
 
