@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import os
 import re
 
@@ -167,6 +169,15 @@ def test_a_lock_ends_with_its_block(run):
     for _ in range(2):
         with run.locked():
             assert (run.path / "lock").read_text() == str(os.getpid())
+
+
+def test_a_file_system_without_locks_is_said_to_be_so(run, monkeypatch):
+    def unlockable(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "lockf", unlockable)
+    with pytest.raises(RunDirectoryError, match="cannot lock files"), run.locked():
+        pass
 
 
 def test_a_directory_that_cannot_be_written_is_said_to_be_so(run):

@@ -1,5 +1,6 @@
 """A run's directory: its experiment, its checkpoints, and which of them is the best."""
 
+import errno
 import fcntl
 import math
 import os
@@ -214,7 +215,11 @@ def _take(lock: BinaryIO, run: Path) -> None:
     """Locks the file and writes into it who has it."""
     try:
         fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # which a forked worker does not inherit
-    except (BlockingIOError, PermissionError):
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EAGAIN):
+            raise RunDirectoryError(
+                f"{run} is on a file system that cannot lock files ({error.strerror})"
+            ) from error
         lock.seek(0)
         raise RunDirectoryError(
             f"{run} is in use: process {lock.read().decode()} trains there"
