@@ -399,7 +399,7 @@ class Stopping:
 
     def __call__(self):
         self.left -= 1
-        return self.left < 0
+        return self.left <= 0
 
 
 @pytest.mark.parametrize("every", [STEPS, 0], ids=["on the way", "the last"])
@@ -415,7 +415,7 @@ def test_an_evaluation_that_is_stopped_is_no_result_and_begun_again_when_the_run
         run = new_run(tmp_path / name, wanted)
         if name == "stopped":
             with trainer_of(wanted, run=run) as trainer:
-                outcome = trainer.train(Stopping(at=3))  # once before the update, then at steps
+                outcome = trainer.train(Stopping(at=4))  # twice for the update, then at steps
             assert (outcome.finished, outcome.evaluation, outcome.best) == (False, None, None)
             assert run.latest().name == f"step_{STEPS:012d}"
             assert all("evaluation/return" not in row for row in rows_of(run))
@@ -474,6 +474,14 @@ def test_an_interrupt_within_an_update_saves_nothing_half_done(tmp_path):
         with pytest.raises(KeyboardInterrupt):
             trainer.train()
     assert (run.latest() / "manifest.json").read_bytes() == kept
+
+
+def test_a_stop_asked_for_while_data_is_gathered_saves_before_the_update_and_after(tmp_path):
+    wanted = experiment(checkpoint={"every": 0, "keep": 9})
+    run = new_run(tmp_path, wanted)
+    with trainer_of(wanted, run=run) as trainer:
+        trainer.train(Stopping(at=4))  # in the second iteration
+    assert [path.name for path in run.saved()] == [f"step_{n * STEPS:012d}" for n in (1, 2)]
 
 
 def test_an_interrupt_while_a_checkpoint_is_written_writes_it_again(tmp_path, monkeypatch):

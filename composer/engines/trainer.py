@@ -83,6 +83,7 @@ class Trainer:
         self.clock = Clock()
         self.sink = MetricsSink(None)
         self.should_stop = _never
+        self.amid_update = False
         if run is not None:
             self._open_sink(0)
         self.driver.restart(self._environment_seed())
@@ -113,7 +114,8 @@ class Trainer:
             EnvironmentFailure: If an environment raised.
         """
         before, start = self.progress.env_steps, time.perf_counter()
-        iteration = self.driver.iterate(min(1.0, before / self.config.total_steps))
+        progress = min(1.0, before / self.config.total_steps)
+        iteration = self.driver.iterate(progress, self._before_update)
         self.clock.training += time.perf_counter() - start
         self._count(iteration)
         self._require_finite(iteration.metrics)
@@ -135,6 +137,11 @@ class Trainer:
             self.progress.env_steps, metrics, self._after_iteration(before), self.done
         )
 
+    def _before_update(self) -> None:
+        if self.should_stop():  # the update may take long, and not be waited for
+            self._checkpoint()
+        self.amid_update = True
+
     def _count(self, iteration: Iteration) -> None:
         before, every = self.progress.env_steps, self.config.evaluation.every
         self.progress.env_steps += iteration.env_steps
@@ -142,7 +149,7 @@ class Trainer:
         self.progress.episodes += len(iteration.episodes)
         self.clock.steps += iteration.env_steps
         self.progress.evaluation_due = self.done or self._due(every, before)
-        self.driver.learning = False
+        self.amid_update = False
 
     def _after_iteration(self, before: int) -> EvaluationResult | None:
         """Whatever is due once the steps have moved from `before` to now."""
@@ -224,7 +231,7 @@ class Trainer:
                 result = self._until_done()
             self._checkpoint()
         except (EnvironmentFailure, KeyboardInterrupt):
-            if not self.driver.learning:
+            if not self.amid_update:
                 self._checkpoint()
             raise
         finally:

@@ -2,7 +2,7 @@
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,20 +26,20 @@ class Iteration:
 class Driver(ABC):
     """A way of training: gathers data with environments and feeds an algorithm."""
 
-    learning = False
-    """Whether the module is amid an update, and in no state to be saved. The driver says so before
-    an update; the trainer takes it back once it has counted the iteration."""
-
     @abstractmethod
     def restart(self, seed: int) -> None:
         """Begins new episodes everywhere, with environments seeded by `seed`."""
 
     @abstractmethod
-    def iterate(self, progress: float) -> Iteration:
+    def iterate(
+        self, progress: float, before_update: Callable[[], None] = lambda: None
+    ) -> Iteration:
         """Gathers data once and learns from it.
 
         Args:
             progress: Fraction of the environment steps done, in [0, 1].
+            before_update: Called between the two: what comes next changes the driver and its
+                module, and until it has ended neither can be saved.
         """
 
     @abstractmethod
