@@ -146,6 +146,16 @@ def test_a_damaged_newest_checkpoint_names_the_one_to_go_on_from_which_works(run
     assert resumed(capsys, run)[0] == 0  # finished
 
 
+def test_eval_names_the_newest_checkpoint_that_is_whole_too(run, capsys):
+    *_, older, newest = checkpoints(run)
+    damage(newest)
+    for words in ([run, "--checkpoint", "latest"], [newest], [run / "checkpoints" / "step_1"]):
+        capsys.readouterr()
+        assert main(["eval", *map(str, words)]) == 2
+        assert f"try     composer eval {older}" in capsys.readouterr().err
+    assert main(["eval", str(older)]) == 0
+
+
 def test_where_no_checkpoint_is_whole_it_is_said(run, capsys):
     for checkpoint in checkpoints(run):
         damage(checkpoint)

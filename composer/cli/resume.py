@@ -6,13 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from composer.cli.checkpoints import find, require_whole
 from composer.cli.train import train
-from composer.errors import CheckpointError, ConfigError, Problem, shown
+from composer.errors import ConfigError, Problem, shown
 from composer.experiment import Experiment
-from composer.files import read_json, verify_directory
+from composer.files import read_json
 from composer.loading import override
 from composer.training.checkpoint import read_progress
-from composer.training.run_directory import CHECKPOINTS, EXPERIMENT, RunDirectory
+from composer.training.run_directory import EXPERIMENT
 
 RESUMABLE = (
     "total_steps",
@@ -31,14 +32,12 @@ RESUMABLE = (
 
 def run(args: argparse.Namespace) -> int:
     """Goes on, with the words' changes."""
-    directory = Path(args.directory)
-    chosen = directory if directory.parent.name == CHECKPOINTS else None
-    run_directory = RunDirectory.open(chosen.parent.parent if chosen else directory)
+    run_directory, chosen = find(Path(args.directory))
     loaded = override(run_directory.experiment_data(), args.words)
     experiment = Experiment.from_loaded(loaded, args.config_dir)
     checkpoint = chosen or run_directory.latest()
     if checkpoint is not None:
-        _require_whole(checkpoint, run_directory)
+        require_whole(checkpoint, run_directory, "resume")
         before = Experiment.from_data(read_json(checkpoint / EXPERIMENT), args.config_dir)
         progress = read_progress(checkpoint)
         taken = progress.env_steps
@@ -61,27 +60,6 @@ def run(args: argparse.Namespace) -> int:
         what = f"; the next checkpoint takes the place of {later}" if later else ""
         print(f"from {chosen.name}{what}")
     return train(experiment, run_directory, chosen)
-
-
-def _require_whole(checkpoint: Path, run_directory: RunDirectory) -> None:
-    """Names the newest checkpoint that is whole where this one is not."""
-    try:
-        verify_directory(checkpoint)
-    except CheckpointError as error:
-        *others, last = error.problems
-        whole = next(filter(_is_whole, reversed(run_directory.saved())), None)
-        advice = f"the newest that is whole is {whole}" if whole else "no checkpoint is whole"
-        fix = f"composer resume {whole}" if whole else None
-        last = replace(last, message=f"{last.message}\n{advice}", fix=fix)
-        raise CheckpointError(*others, last) from None
-
-
-def _is_whole(checkpoint: Path) -> bool:
-    try:
-        verify_directory(checkpoint)
-    except CheckpointError:
-        return False
-    return True
 
 
 def _problems(
