@@ -192,6 +192,12 @@ def test_a_new_run_that_fails_before_it_writes_anything_is_taken_away(run):
     assert not run.path.exists()
 
 
+def test_a_new_run_that_is_interrupted_stays(run):
+    with pytest.raises(KeyboardInterrupt), run.removed_if_unused():
+        raise KeyboardInterrupt
+    RunDirectory.open(run.path)
+
+
 @pytest.mark.parametrize("file", ["metrics.jsonl", "checkpoints/step_000000000001", "mine"])
 def test_a_new_run_that_fails_after_it_has_written_something_stays(run, file):
     (run.path / file).touch()

@@ -92,7 +92,7 @@ class RunDirectory:
         """
         try:
             yield
-        except BaseException:
+        except Exception:  # a run that was interrupted can be resumed
             with suppress(OSError):  # what is not empty stays
                 if {path.name for path in self.path.iterdir()} <= _BEGINNINGS:
                     self.checkpoints.rmdir()
