@@ -117,9 +117,15 @@ class ModuleError(ComposerError):
 
 
 class CheckpointError(ComposerError):
-    """A checkpoint or run directory is missing, damaged, or does not fit."""
+    """A checkpoint is missing, damaged, or does not fit."""
 
     title = "the checkpoint cannot be used"
+
+
+class RunDirectoryError(ComposerError):
+    """A run's directory cannot be made, is none, or is in use."""
+
+    title = "the run directory cannot be used"
 
 
 class EnvironmentFailure(ComposerError):

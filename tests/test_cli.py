@@ -1,5 +1,6 @@
 """The command line, as a person types it."""
 
+import errno
 import json
 import os
 import re
@@ -125,6 +126,11 @@ def test_a_typo_in_an_experiment_file_names_file_and_line(
         (["train", "algorithm.num_minibatches=100000"], "cannot be cut into 100000 minibatches"),
         (["train", "device=cuda:77"], "torch cannot use this device"),
         (["train", "plugins=[no_such_plugin]"], "there is no module `no_such_plugin`"),
+        (
+            ["explain", "env=pendulum", "env.vectorization=vector_entry_point"],
+            "set by  env.vectorization=vector_entry_point (command line)",
+        ),
+        (["train", "evaluation.seed=-1"], "greater than or equal to 0"),
         (["eval", "."], "is not a run directory"),
         (["resume", "nowhere"], "does not exist"),
     ],
@@ -177,7 +183,35 @@ def test_a_run_never_writes_into_a_directory_that_is_there(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").mkdir()
     assert main(["train", "--run-dir", "mine", *QUICK]) == 2
-    assert "exists already" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "the run directory cannot be used" in error
+    assert "exists already" in error
+    assert "composer resume" not in error
+
+
+def test_a_run_directory_that_cannot_be_made_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert main(["train", "--run-dir", str(tmp_path / "file" / "x"), *QUICK]) == 2
+    assert "file/x cannot be made: Not a directory" in capsys.readouterr().err
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    assert main(["train", "--run-dir", str(tmp_path / "x"), *QUICK]) == 2
+    assert "x cannot be made: Permission denied" in capsys.readouterr().err
+
+
+def test_a_run_that_cannot_begin_leaves_no_directory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["model.encoder.hidden=[1000000000000]", "--run-dir", "big"]
+    assert main(["train", *words]) == 2
+    assert "cannot be allocated" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_sweep_runs_a_job_for_each_combination(tmp_path: Path) -> None:
@@ -225,7 +259,7 @@ def test_a_signal_saves_and_leaves(number: int, status: int, tmp_path: Path) -> 
     process.send_signal(number)
     process.communicate()
     assert process.returncode == status
-    (checkpoint,) = (only_run(tmp_path) / "checkpoints").glob("step_*")
+    checkpoint = max((only_run(tmp_path) / "checkpoints").glob("step_*"))
     words = [str(only_run(tmp_path)), "evaluation.episodes=2"]
     assert main(["eval", *words]) == 0
     assert json.loads((checkpoint / "trainer.json").read_text())["progress"]["env_steps"] > 0

@@ -28,7 +28,8 @@ FLOORS = [
     ["module.specs", "module.multi", "module.checkpoint"],
     ["environments", "loggers", "executors", "training"],
     ["loading"],
-    ["engines.base", "experiment", "checking", "comparison", "engines.local", "engines.ray"],
+    ["engines.base", "experiment", "checking", "comparison"],
+    ["engines.policy", "engines.trainer", "engines.local", "engines.ray"],
     ["interop", "testing"],
     ["cli"],
 ]

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from composer.blueprint.blueprint import Blueprint
 from composer.cli.console import Console
+from composer.cli.resume import resumable
 from composer.comparison import ABSENT, Comparison, Difference, compare, node_differences
 from composer.errors import ComposerError, did_you_mean, nearest_first, shown
 from composer.experiment import Experiment
@@ -105,7 +106,16 @@ def _show(found: Comparison, a: Side, b: Side) -> None:
         console.print("", table)
     if not found.settings and not found.parts:
         console.print("\nnothing differs")
-    console.print("", *found.follows, sep="\n", soft_wrap=True, highlight=False)
+    follows = [*found.follows, *_of_resuming(found)]
+    console.print("", *follows, sep="\n", soft_wrap=True, highlight=False)
+
+
+def _of_resuming(found: Comparison) -> Iterator[str]:
+    fixed = [item.path for item in found.settings if not resumable(item.path)]
+    if fixed:
+        yield f"a run of one cannot be resumed as the other: {', '.join(fixed)} cannot change"
+    elif found.settings:
+        yield "a run of one can be resumed as the other"
 
 
 def _table(*titles: str) -> Table:
@@ -156,7 +166,7 @@ def _data(found: Comparison) -> dict[str, Any]:
         ],
         "same_parts": found.same_parts,
         "parameters": found.parameters,
-        "follows": found.follows,
+        "follows": [*found.follows, *_of_resuming(found)],
     }
 
 

@@ -87,7 +87,7 @@ def _eval(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint", choices=("best", "latest"), default="best", help="which one of a run"
     )
-    _words(parser)
+    _words(parser, "what to change: `evaluation.episodes=100`, `env.num_envs=16`")
     _examples(
         parser,
         "composer eval runs/cartpole_ppo_…",
@@ -96,8 +96,8 @@ def _eval(parser: argparse.ArgumentParser) -> None:
 
 
 def _resume(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("directory", metavar="RUN", help="a run")
-    _words(parser)
+    parser.add_argument("directory", metavar="RUN", help="a run, or one of its checkpoints")
+    _words(parser, "what to change: `total_steps=2e6`, `algorithm.lr=1e-4`, `checkpoint.keep=5`")
     _examples(
         parser,
         "composer resume runs/cartpole_ppo_…",
@@ -114,8 +114,8 @@ def _completion(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _words(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("words", nargs="*", default=[], metavar="KEY=VALUE", help=WORDS)
+def _words(parser: argparse.ArgumentParser, change: str = WORDS) -> None:
+    parser.add_argument("words", nargs="*", default=[], metavar="KEY=VALUE", help=change)
     _config_dir(parser)
 
 
@@ -135,7 +135,7 @@ def _examples(parser: argparse.ArgumentParser, *lines: str) -> None:
 
 VERBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "train": ("train a policy", _train),
-    "resume": ("go on with a run from its latest checkpoint", _resume),
+    "resume": ("go on with a run from its latest checkpoint, or from an older one", _resume),
     "eval": ("evaluate a run's policy", _eval),
     "check": ("find everything that would fail before training", _check),
     "diff": ("show what differs between two experiments, runs or blueprints", _diff),

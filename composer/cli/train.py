@@ -23,12 +23,12 @@ from composer.cli.console import Console
 from composer.cli.jobs import jobs_table
 from composer.cli.progress import ProgressView, summary
 from composer.engines.base import Outcome
-from composer.errors import CheckpointError, ComposerError, ConfigError, Problem
+from composer.errors import ComposerError, ConfigError, Problem, RunDirectoryError
 from composer.experiment import Experiment
-from composer.files import new_run_directory
+from composer.files import make_directory, new_run_directory
 from composer.loading import Job, hydra_words, jobs
 from composer.loading.files import from_here
-from composer.training.run_directory import RunDirectory
+from composer.training.run_directory import RunDirectory, is_run
 
 FAILED = "failed.txt"
 """In a job's directory: why it failed."""
@@ -42,25 +42,34 @@ def run(args: argparse.Namespace) -> int:
         return _sweep(args)
     experiment = Experiment.load(args.words, args.config_dir)
     check(experiment, Path(args.run_dir) if args.run_dir else RUNS)
-    directory = _run_directory(experiment, args.run_dir)
-    return train(experiment, RunDirectory.create(directory, experiment.to_data()))
+    run_directory = RunDirectory.create(
+        _run_directory(experiment, args.run_dir), experiment.to_data()
+    )
+    with run_directory.removed_if_unused():
+        return train(experiment, run_directory)
 
 
-def train(experiment: Experiment, run_directory: RunDirectory) -> int:
-    """Trains in the terminal; the exit status."""
+def train(
+    experiment: Experiment, run_directory: RunDirectory, checkpoint: Path | None = None
+) -> int:
+    """Trains in the terminal, from a checkpoint of the run if it has one; the exit status."""
     console = Console()
     with stopped_by_signals() as stop:
-        outcome = _train(experiment, run_directory, console, stop)
+        outcome = _train(experiment, run_directory, console, stop, checkpoint)
     summary(console, run_directory, outcome)
     return 0 if outcome.finished else 128 + stop.signal
 
 
 def _train(
-    experiment: Experiment, run_directory: RunDirectory, console: Console, stop: "Stop"
+    experiment: Experiment,
+    run_directory: RunDirectory,
+    console: Console,
+    stop: "Stop",
+    checkpoint: Path | None = None,
 ) -> Outcome:
     console.print(f"run  {run_directory.path}", soft_wrap=True, highlight=False)
     view = ProgressView(console, experiment.config.total_steps)
-    return experiment.config.engine.train(experiment, run_directory, [view], stop)
+    return experiment.config.engine.train(experiment, run_directory, [view], stop, checkpoint)
 
 
 def _run_directory(experiment: Experiment, wanted: str | None) -> Path:
@@ -70,18 +79,16 @@ def _run_directory(experiment: Experiment, wanted: str | None) -> Path:
 
 
 def _new_directory(path: Path) -> Path:
-    try:
-        path.mkdir(parents=True)
-    except FileExistsError:
-        raise CheckpointError(
-            f"{path} exists already; a run never writes into a directory that is there. To go on "
-            f"with a run: composer resume {path}"
-        ) from None
+    if not make_directory(path):
+        raise RunDirectoryError(
+            f"{path} exists already; a run never writes into a directory that is there"
+            + (f". To go on with this run: composer resume {path}" if is_run(path) else "")
+        )
     return path
 
 
 class Stop:
-    """Whether a signal has asked to stop; a second one stops at once."""
+    """Whether a signal has asked to stop; a second one interrupts what is being done."""
 
     def __init__(self) -> None:
         self.signal = 0
@@ -93,7 +100,7 @@ class Stop:
         if self.signal:
             raise KeyboardInterrupt
         self.signal = number
-        print("\nstopping after this update and saving; once more to stop at once", file=sys.stderr)
+        print("\nstopping and saving; once more to leave at once", file=sys.stderr)
 
 
 @contextmanager
