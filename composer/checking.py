@@ -1,5 +1,6 @@
 """What can fail before training, found before anything is written."""
 
+import errno
 import importlib.util
 import os
 import shutil
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from composer.config import Config, Family, join_path
-from composer.errors import ComposerError, ConfigError, Problem
+from composer.errors import ComposerError, ConfigError, Problem, RunDirectoryError
 from composer.experiment import Experiment
 from composer.loading import Job, Loader
 
@@ -30,6 +31,7 @@ def check(experiment: Experiment, directory: Path = RUNS) -> None:
             the algorithm requires, a part's package is not installed, or the disk has no room.
     """
     experiment.blueprint  # noqa: B018 - composed and checked against the algorithm
+    _require_writable(directory)
     problems = [*_missing_packages(experiment.config), *_disk_problems(experiment, directory)]
     if problems:
         error = ConfigError(*problems)
@@ -88,14 +90,24 @@ def _parts(value: object, path: tuple[str | int, ...]) -> Iterator[tuple[tuple, 
             yield from _parts(item, (*path, index))
 
 
+def _require_writable(directory: Path) -> None:
+    home = _existing(directory)
+    reason = errno.ENOTDIR if not home.is_dir() else errno.EACCES
+    if reason == errno.ENOTDIR or not os.access(home, os.W_OK):
+        raise RunDirectoryError(f"{directory} cannot be made: {os.strerror(reason)}: {home}")
+
+
+def _existing(directory: Path) -> Path:
+    """The directory, or the nearest above it that is there."""
+    resolved = directory.resolve()
+    return next(path for path in (resolved, *resolved.parents) if path.exists())
+
+
 def _disk_problems(experiment: Experiment, directory: Path) -> Iterator[Problem]:
-    """Whether the directory can be written, and has room for the run's checkpoints."""
+    """Whether there is room for the run's checkpoints."""
     home = next(
         path for path in (directory.resolve(), *directory.resolve().parents) if path.exists()
     )
-    if not (home.is_dir() and os.access(home, os.W_OK)):
-        yield Problem(f"nothing can be written to {home}")
-        return
     checkpoints = experiment.config.checkpoint.keep + 2  # the best, and the one that is written
     needed = experiment.blueprint.parameter_count * 4 * STATES * checkpoints
     free = shutil.disk_usage(home).free

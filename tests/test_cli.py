@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -208,6 +209,7 @@ def test_a_run_that_cannot_begin_leaves_no_directory(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=2**60))
     words = ["model.encoder.hidden=[1000000000000]", "--run-dir", "big"]
     assert main(["train", *words]) == 2
     assert "cannot be allocated" in capsys.readouterr().err

@@ -11,7 +11,7 @@ import pytest
 
 from composer.checking import check
 from composer.cli.main import main
-from composer.errors import ConfigError
+from composer.errors import ConfigError, RunDirectoryError
 from composer.experiment import Experiment
 from composer.loading import Loader, jobs, load
 from composer.loggers.tensorboard import TensorBoardLoggerConfig
@@ -131,7 +131,7 @@ def test_check_finds_that_the_disk_has_no_room(here, monkeypatch):
 
 def test_check_finds_that_nothing_can_be_written(here):
     (here / "file").write_text("")
-    with pytest.raises(ConfigError, match="nothing can be written to"):
+    with pytest.raises(RunDirectoryError, match="cannot be made: Not a directory"):
         check(Experiment.load([]), here / "file" / "runs")
 
 
