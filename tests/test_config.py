@@ -17,11 +17,11 @@ from composer.config import (
     Listed,
     Size,
     Steps,
-    join_path,
 )
 from composer.encoders.base import EncoderConfig
 from composer.encoders.mlp import MLPEncoderConfig
 from composer.errors import ConfigError
+from composer.fixes import join_path
 from composer.model_config import ComposedModelConfig, ModelConfig
 
 
@@ -387,7 +387,7 @@ def test_a_head_is_of_the_type_of_its_role_unless_it_says_otherwise():
     heads = ModelConfig.parse({"heads": {"value": {}, "other": {"type": "value"}}}).heads
     assert [head.type for head in heads.values()] == ["value", "value"]
     found = problem({"heads": {"valve": {}}}, ModelConfig, "model")
-    assert found.path == "model.heads.valve.type"
+    assert found.path == "model.heads.valve"
     assert found.message == "there is no head `valve`; did you mean `value`?"
 
 

@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, model_validator
 
-from composer.config import Config, Frozen, FrozenDict, Listed, invalid_value
+from composer.config import Config, Frozen, FrozenDict, Listed
 from composer.distributions.base import DistributionConfig
 from composer.encoders.base import EncoderConfig
 from composer.errors import shown
+from composer.problems import invalid_value
 from composer.spaces import SpaceFacts
 
 
