@@ -29,6 +29,7 @@ from composer.errors import (
     did_you_mean,
     nearest,
     nearest_first,
+    shown,
 )
 from composer.fixes import entry_line, line
 from composer.heads.base import HeadConfig
@@ -65,10 +66,14 @@ def compose(
     config = ModelConfig.parse(model or {}, "model")
     if not isinstance(config, ComposedModelConfig):
         raise CompositionError(f"a model of type `{config.type}` is not composed")
+    if not isinstance(catalog, Catalog | None):
+        raise CompositionError(
+            f"catalog is {shown(catalog)}; it must be a composer.Catalog, for instance "
+            "Catalog(rules) or Catalog.default()"
+        )
     trained_by = None if algorithm is None else AlgorithmConfig.parse(algorithm, "algorithm")
-    request = _Request(
-        observation_space, action_space, config, trained_by, catalog or Catalog.default()
-    )
+    catalog = Catalog.default() if catalog is None else catalog
+    request = _Request(observation_space, action_space, config, trained_by, catalog)
     blueprint = request.blueprint()
     if trained_by is not None:
         _require_apis(blueprint, trained_by)

@@ -9,6 +9,7 @@ import importlib.metadata
 import pkgutil
 from collections.abc import Callable, Mapping
 from typing import (
+    TYPE_CHECKING,
     Annotated,
     Any,
     ClassVar,
@@ -47,6 +48,16 @@ class Config(BaseModel):
         polymorphic_serialization=True,
         protected_namespaces=(),
     )
+
+    if not TYPE_CHECKING:  # where a checker reads the fields instead
+
+        def __init__(self, /, **data: Any) -> None:
+            try:
+                super().__init__(**data)
+            except ValidationError as error:
+                raise ConfigError(*problems_of(error, type(self), data)) from None
+
+        __init__.__pydantic_base_init__ = True  # validating makes an instance without it
 
     @classmethod
     def parse(cls, data: object, path: str = "") -> Self:

@@ -149,10 +149,16 @@ def _renamed(wrong: Wrong, name: str | None) -> str | None:
     """The line that gives the value to the key of another name, mended where it is wrong too."""
     if name is None:
         return None
-    loc = (*wrong.loc[:-1], name)
+    owner = config_at(wrong.root, wrong.data, wrong.loc[:-1])
+    if _is_of_family(owner) and owner is owner.root:  # `auto`: any member that has the option
+        key, prefix = wrong.loc[-1], join_path(wrong.prefix, wrong.loc[:-1])
+        member = owner.members[owner.owners(name)[0]]
+        wrong = Wrong(member, {key: wrong.value}, (key,), wrong.value, prefix)
+    loc, data = (*wrong.loc[:-1], name), _at(wrong.data, wrong.loc[:-1])
     try:
-        changed = replaced(wrong.data, loc, wrong.value)
-    except LookupError:
+        renamed = {name if key == wrong.loc[-1] else key: data[key] for key in data}
+        changed = replaced(wrong.data, loc[:-1], renamed)
+    except (LookupError, TypeError):  # the owner is no plain data
         return line(join_path(wrong.prefix, loc), wrong.value)
     left = errors_at(wrong.root, changed, loc)
     if not left:
@@ -166,6 +172,9 @@ def _renamed(wrong: Wrong, name: str | None) -> str | None:
 def _in_yaml_words(message: str) -> str:
     message = message.replace("Input should", "the value should")
     message = message.replace("a valid tuple", "a list")
+    message = message.replace(
+        "Keys should be strings", "a key should be text, in quotes if need be"
+    )
     return re.sub(r"a valid dictionary( or instance of \w+)?", "a mapping", message)
 
 

@@ -21,7 +21,6 @@ from composer.config import (
 from composer.encoders.base import EncoderConfig
 from composer.encoders.mlp import MLPEncoderConfig
 from composer.errors import ConfigError
-from composer.fixes import join_path
 from composer.model_config import ComposedModelConfig, ModelConfig
 
 
@@ -180,14 +179,15 @@ def test_a_missing_value_is_named_with_a_line_to_type():
     assert found.fix == "shape.name=…"
 
 
+def test_a_constructor_reports_as_parse_does():
+    with pytest.raises(ConfigError) as error:
+        Settings(count="x", nope=1)
+    assert [problem.path for problem in error.value.problems] == ["count", "nope"]
+
+
 def test_an_instance_is_taken_as_it_is():
     settings = Settings(count=3)
     assert Settings.parse(settings) is settings
-
-
-def test_paths_join_keys_by_dots_and_indices_in_brackets():
-    assert join_path("model", ("encoder", "hidden", 0)) == "model.encoder.hidden[0]"
-    assert join_path("", ("a", "b")) == "a.b"
 
 
 # frozen

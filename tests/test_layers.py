@@ -8,6 +8,7 @@ from torch import nn
 from composer.config import Config
 from composer.encoders.cnn import CNNEncoderConfig
 from composer.errors import ConfigError
+from composer.heads.policy import PolicyHeadConfig
 from composer.layers import ACTIVATIONS, ALIASES, Activation, HiddenLayers, orthogonal
 
 ARGUMENTS = {
@@ -203,6 +204,14 @@ def test_a_wrong_initializer_says_what_is_wrong(initializer, key, message):
 def test_what_torch_refuses_or_warns_of_is_an_error(initializer):
     found = problem({"kernel_initializer": initializer})
     assert found.message.startswith(f"initializer `{initializer['type']}`: ")
+
+
+def test_an_argument_alone_changes_the_default_initializer():
+    config = HiddenLayers.parse({"kernel_initializer": {"gain": 0.5}})
+    assert config.kernel_initializer == orthogonal(0.5)
+    head = PolicyHeadConfig.parse({"output_kernel_initializer": {"gain": 0.5}})
+    assert head.output_kernel_initializer == orthogonal(0.5)
+    assert head.kernel_initializer == HiddenLayers().kernel_initializer
 
 
 def test_an_initializer_survives_json():

@@ -88,7 +88,7 @@ class Loaded:
             message=f"there is no {group.rpartition('/')[2]} `{name}`{did_you_mean(name, names)}",
             path=group.replace("/", "."),
             valid=nearest_first(name, names),
-            fix=f"{group}={close}" if close else None,
+            fix=f"{group}={close}" if close else problem.fix,
         )
 
     def _selection(self, owner: str, group: str) -> str | None:
