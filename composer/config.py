@@ -330,20 +330,20 @@ AutoOr = Annotated[T | Auto, _AutoOr()]
 
 def _refuse_unknown_hints(family: Any, hints: Mapping[str, Any]) -> None:
     known = family.options() if isinstance(family, type) and issubclass(family, Family) else set()
-    unknown = [key for key in hints if key not in known]
+    unknown = {str(key): value for key, value in hints.items() if key not in known}
     if unknown:
         name = getattr(family, "family", "auto")
         raise invalid_keys(
             *(
                 (
                     key,
-                    hints[key],
+                    value,
                     Problem(
                         f"no {name} has an option `{key}`{did_you_mean(key, known)}",
                         valid=nearest_first(key, known - {"type"}),
                     ),
                 )
-                for key in unknown
+                for key, value in unknown.items()
             ),
             kind="unknown",
         )

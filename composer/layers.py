@@ -109,7 +109,7 @@ class Initializer(Config):
                 raise self._refused(name, message)
         try:
             self._try_out()
-        except (RuntimeError, TypeError, UserWarning, ValueError) as error:
+        except (OverflowError, RuntimeError, TypeError, UserWarning, ValueError) as error:
             raise invalid_value(f"initializer `{self.type}`: {error}") from None
         return self
 

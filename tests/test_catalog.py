@@ -219,6 +219,14 @@ def test_what_the_user_names_and_cannot_be_has_its_path():
 # questions
 
 
+def test_an_empty_list_of_names_is_refused_and_an_empty_shape_is_rank_zero():
+    found = problem(lambda: When.parse({"kind": []}, "when"), ConfigError)
+    assert found.message.startswith("nothing is in an empty list")
+    assert found.fix == "when.kind=null"
+    assert asked({"shape": []}, spaces.Box(-1, 1, ())) is None
+    assert asked({"shape": []}) == "shape is [4], not []"
+
+
 def asked(when, space=VECTOR, algorithm=None, trunk="main", key=""):
     return When.parse(when).mismatch(facts(space, key), algorithm, trunk)
 
