@@ -7,18 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-Loc = tuple[str | int, ...]
-"""Where a value stands: `("model", "encoder", "hidden", 0)`."""
+from composer.places import Loc, child, join_path, stem_of
 
 _WORDS = {"yes": True, "on": True, "true": True, "no": False, "off": False, "false": False}
-
-
-def join_path(prefix: str, loc: Iterable[str | int]) -> str:
-    """`("model", "encoder", "hidden", 0)` as `model.encoder.hidden[0]`."""
-    path = prefix
-    for part in loc:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
-    return path
 
 
 def line(path: str, value: object) -> str:
@@ -77,15 +68,6 @@ def _only_index(items: list[Any] | tuple[Any, ...], wrong: object) -> int:
     return found[0]
 
 
-def child(data: Any, part: str | int) -> Any:
-    """What stands below `data`, or None."""
-    if isinstance(data, Mapping):
-        return data.get(part)
-    if isinstance(data, list | tuple) and isinstance(part, int) and part < len(data):
-        return data[part]
-    return getattr(data, str(part), None)
-
-
 def entry_line(path: str, data: object) -> str:
     """The line that sets the first thing that an entry of a mapping says."""
     while isinstance(data, Mapping) and data:
@@ -136,12 +118,6 @@ def errors_at(root: Any, data: Any, loc: Loc) -> list[Any]:
             if all(a == b for a, b in zip(details["loc"], loc, strict=False))
         ]
     return []
-
-
-def stem_of(loc: Loc) -> Loc:
-    """The place up to the first list."""
-    first = next((i for i, part in enumerate(loc) if isinstance(part, int)), len(loc))
-    return loc[:first]
 
 
 def other_forms(value: Any) -> Iterator[object]:

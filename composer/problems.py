@@ -1,28 +1,31 @@
-"""Pydantic's errors as problems: in the words of the YAML, each with a line to type.
-
-Works on classes of `composer.config` by what they hold: fields, and the members of a family.
-"""
+"""Pydantic's errors as problems: in the words of the YAML, each with a line to type."""
 
 import re
 import types
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, get_args, get_origin
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from composer.errors import Problem, did_you_mean, nearest, nearest_first, shown
 from composer.fixes import (
-    Loc,
     Wrong,
-    child,
     entry_line,
     errors_at,
-    join_path,
     line,
     nearest_numbers,
     other_forms,
     replaced,
+)
+from composer.places import (
+    Loc,
+    at,
+    config_at,
+    described,
+    entry_at,
+    is_of_family,
+    join_path,
     stem_of,
 )
 
@@ -151,11 +154,11 @@ def _renamed(wrong: Wrong, name: str | None) -> str | None:
     if name is None:
         return None
     owner = config_at(wrong.root, wrong.data, wrong.loc[:-1])
-    if _is_of_family(owner) and owner is owner.root:  # `auto`: any member that has the option
+    if is_of_family(owner) and owner is owner.root:  # `auto`: any member that has the option
         key, prefix = wrong.loc[-1], join_path(wrong.prefix, wrong.loc[:-1])
         member = owner.members[owner.owners(name)[0]]
         wrong = Wrong(member, {key: wrong.value}, (key,), wrong.value, prefix)
-    loc, data = (*wrong.loc[:-1], name), _at(wrong.data, wrong.loc[:-1])
+    loc, data = (*wrong.loc[:-1], name), at(wrong.data, wrong.loc[:-1])
     try:
         renamed = {name if key == wrong.loc[-1] else key: data[key] for key in data}
         changed = replaced(wrong.data, loc[:-1], renamed)
@@ -184,7 +187,7 @@ def _unknown_key(owner: Any, wrong: Wrong) -> Problem:
     names = [name for name in owner.model_fields if name != "type"]
     others = (
         [tag for tag in owner.root.owners(key) if owner.members[tag] is not owner]
-        if _is_of_family(owner)
+        if is_of_family(owner)
         else []
     )
     if others:
@@ -210,10 +213,10 @@ def _misnamed_entry(details: Any, wrong: Wrong) -> tuple[Loc, Problem | None]:
     name of another one: `catalog.observation.vectr`.
     """
     loc, context = wrong.loc, details.get("ctx", {})
-    entry = _entry(wrong.root, wrong.data, loc)
+    entry = entry_at(wrong.root, wrong.data, loc)
     if entry is None:
         return loc, None
-    key, siblings = str(entry[-1]), _at(wrong.data, entry[:-1])
+    key, siblings = str(entry[-1]), at(wrong.data, entry[:-1])
     if details["type"] == "missing":
         names = set(siblings) - {key}
         needs = f"\na new one needs `{loc[-1]}`"
@@ -236,24 +239,6 @@ def _misnamed_entry(details: Any, wrong: Wrong) -> tuple[Loc, Problem | None]:
     )
 
 
-def _entry(root: Any, data: object, loc: Loc) -> Loc | None:
-    """The innermost entry of a mapping by name that holds the place."""
-    for end in range(len(loc), 0, -1):
-        if get_origin(_walk(root, data, loc[: end - 1])[1]) is Mapping:
-            return loc[:end] if isinstance(_at(data, loc[: end - 1]), Mapping) else None
-    return None
-
-
-def described(owner: Any) -> str:
-    """A config class for people: "encoder `mlp`", "the conv layer"."""
-    if _is_of_family(owner):
-        if owner is owner.root:
-            return f"the {owner.family}"
-        return f"{owner.family} `{owner.model_fields['type'].default}`"
-    name = owner.__name__.removesuffix("Config")
-    return "the" + re.sub(r"[A-Z]", lambda letter: f" {letter[0].lower()}", name)
-
-
 def _either(tags: list[str]) -> str:
     quoted = [f"`{tag}`" for tag in tags]
     return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"
@@ -269,53 +254,3 @@ def _kind(value: object) -> str:
     }
     names |= {int: "an integer", float: "a number", types.NoneType: "null"}
     return names.get(type(value), type(value).__name__)
-
-
-def config_at(root: Any, data: object, loc: Iterable[str | int]) -> Any:
-    """The config class that validates what stands at `loc` of `data`."""
-    return _walk(root, data, loc)[0]
-
-
-def _walk(root: Any, data: object, loc: Iterable[str | int]) -> tuple[Any, Any]:
-    """The innermost config class on the way to a place, and what is declared at the place."""
-    owner = annotation = _selected(root, data)
-    for part in loc:
-        data = child(data, part)
-        if annotation is owner:
-            field = owner.model_fields.get(str(part))
-            annotation = field.annotation if field else None
-        elif get_origin(annotation) in (tuple, Mapping):
-            annotation = get_args(annotation)[0 if get_origin(annotation) is tuple else 1]
-        annotation = _declared(annotation)
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            owner = annotation = _selected(annotation, data)
-    return owner, annotation
-
-
-def _at(data: object, loc: Loc) -> Any:
-    for part in loc:
-        data = child(data, part)
-    return data
-
-
-def _declared(annotation: Any) -> Any:
-    """The config class or the collection inside an annotation; `auto` stands behind it."""
-    is_class = isinstance(annotation, type) and issubclass(annotation, BaseModel)
-    if is_class or get_origin(annotation) in (tuple, Mapping):
-        return annotation
-    found = (_declared(part) for part in get_args(annotation))
-    return next((part for part in found if part is not None), None)
-
-
-def _is_of_family(config: Any) -> bool:
-    return hasattr(config, "members")
-
-
-def _selected(config: Any, data: object) -> Any:
-    """The member of a family that `data` selects; any other class is itself."""
-    if not (_is_of_family(config) and config is config.root):
-        return config
-    tag = data if isinstance(data, str) else config.default_type
-    if isinstance(data, Mapping):
-        tag = data.get("type", tag)
-    return config.members.get(str(tag), config)

@@ -26,6 +26,7 @@ from torch import nn
 from composer import Catalog, Experiment, ModelConfig, RLModuleSpec, compose
 from composer.algorithms.ppo import PPOConfig
 from composer.errors import ComposerError, CompositionError, ConfigError, ModuleError
+from composer.fixes import replaced
 
 VECTOR = spaces.Box(-1, 1, (4,), np.float32)
 IMAGE = spaces.Box(0, 255, (64, 64, 3), np.uint8)
@@ -263,3 +264,24 @@ def test_a_state_that_does_not_fit_loads_nothing(other):
         module.set_state(state)
     for name, tensor in module.get_state().items():
         assert torch.equal(tensor, before[name])
+
+
+def places(data, loc=()):
+    """Every place of nested mappings and lists but the top."""
+    items = data.items() if isinstance(data, dict) else enumerate(data)
+    for key, value in items:
+        yield (*loc, key)
+        if isinstance(value, dict | list):
+            yield from places(value, (*loc, key))
+
+
+@pytest.mark.parametrize("value", [None, -1, 10**30, 0.5, "x", [], [[1]], {}, {1: 2}], ids=repr)
+def test_whatever_stands_anywhere_in_an_experiment_is_taken_or_refused_in_our_words(value):
+    data = Experiment.load(["model=separate", "model.encoder.hidden=[4]"]).loaded.data
+    refusals = []
+    for loc in places(data):
+        try:
+            Experiment.from_data(replaced(data, loc, value)).blueprint.to_json()
+        except ComposerError as error:
+            refusals.append(str(error))
+    assert all(refusals)

@@ -8,8 +8,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from composer.config import AutoOr, Config, Family, Frozen, FrozenDict, Listed, Size
 from composer.errors import ConfigError
-from composer.fixes import entry_line, join_path, line, replaced
+from composer.fixes import entry_line, line, replaced
 from composer.model_config import ModelConfig
+from composer.places import join_path
 
 
 class Tool(Family, family="tool"):
