@@ -122,8 +122,8 @@ def _candidates(
     yield from ((loc, item) for item in ([close] if close else other_forms(value)))
     yield from _default(wrong, loc)
     yield from ((loc, number) for number in nearest_numbers(value, context))
-    yield from ((loc, name) for name in valid)
     yield from _outer_default(wrong)
+    yield from ((loc, name) for name in valid)
 
 
 def _default(wrong: Wrong, loc: Loc) -> Iterator[tuple[Loc, object]]:
