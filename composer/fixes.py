@@ -88,14 +88,21 @@ class Wrong:
     prefix: str
     """The path of the data itself."""
 
-    def fix(self, candidates: Iterable[tuple[Loc, object]]) -> str | None:
-        """The line of the first candidate, a place and a value, that leaves no error there."""
+    def fix(self, candidates: Iterable[tuple[Loc, object]], meant: bool = False) -> str | None:
+        """The line of the first candidate that leaves no error where it is and makes no new one.
+
+        Args:
+            candidates: Places and values.
+            meant: A new error elsewhere is no hindrance: the name is surely the right one.
+        """
+        before = {error["loc"] for error in errors_at(self.root, self.data, ())}
         for loc, value in candidates:
             try:
                 changed = replaced(self.data, loc, value, self.value)
             except LookupError:
                 continue
-            if not errors_at(self.root, changed, loc):
+            after = {error["loc"] for error in errors_at(self.root, changed, ())}
+            if (meant or after <= before) and not any(overlap(loc, other) for other in after):
                 return self.line(changed, loc)
         return None
 
@@ -112,12 +119,13 @@ def errors_at(root: Any, data: Any, loc: Loc) -> list[Any]:
     try:
         root.model_validate(data)
     except ValidationError as error:
-        return [
-            details
-            for details in error.errors()
-            if all(a == b for a, b in zip(details["loc"], loc, strict=False))
-        ]
+        return [details for details in error.errors() if overlap(details["loc"], loc)]
     return []
+
+
+def overlap(one: Loc, other: Loc) -> bool:
+    """Whether one place is the other, or above or below it."""
+    return all(a == b for a, b in zip(one, other, strict=False))
 
 
 def other_forms(value: Any) -> Iterator[object]:

@@ -109,7 +109,9 @@ def _problem(details: Any, wrong: Wrong) -> Problem:
     elif kind == "unnamed":
         fix = wrong.fix(((*loc, "type"), tag) for tag in valid)
     else:
-        fix = wrong.fix(_candidates(wrong, valid, context))
+        close = nearest(value, valid) if isinstance(value, str) else None
+        fix = wrong.fix([(loc, close)], meant=True) if close else None
+        fix = fix or wrong.fix(_candidates(wrong, valid, context))
     return Problem(message, path=path, value=value, valid=valid, fix=fix)
 
 
@@ -118,12 +120,11 @@ def _candidates(
 ) -> Iterator[tuple[Loc, object]]:
     """Places and values that may be right instead, the likeliest first."""
     loc, value = wrong.loc, wrong.value
-    close = nearest(value, valid) if isinstance(value, str) else None
-    yield from ((loc, item) for item in ([close] if close else other_forms(value)))
+    yield from ((loc, form) for form in other_forms(value))
     yield from _default(wrong, loc)
     yield from ((loc, number) for number in nearest_numbers(value, context))
-    yield from _outer_default(wrong)
     yield from ((loc, name) for name in valid)
+    yield from _outer_default(wrong)
 
 
 def _default(wrong: Wrong, loc: Loc) -> Iterator[tuple[Loc, object]]:
@@ -145,7 +146,8 @@ def _outer_default(wrong: Wrong) -> Iterator[tuple[Loc, object]]:
 def _plain(value: object) -> object:
     """A default as YAML would have it."""
     if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
+        said = {"type", *value.model_dump(exclude_defaults=True)}
+        return {key: item for key, item in value.model_dump(mode="json").items() if key in said}
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
@@ -159,6 +161,8 @@ def _renamed(wrong: Wrong, name: str | None) -> str | None:
         member = owner.members[owner.owners(name)[0]]
         wrong = Wrong(member, {key: wrong.value}, (key,), wrong.value, prefix)
     loc, data = (*wrong.loc[:-1], name), at(wrong.data, wrong.loc[:-1])
+    if isinstance(wrong.value, Mapping) and wrong.value:
+        return entry_line(join_path(wrong.prefix, loc), wrong.value)
     try:
         renamed = {name if key == wrong.loc[-1] else key: data[key] for key in data}
         changed = replaced(wrong.data, loc[:-1], renamed)
@@ -222,7 +226,7 @@ def _misnamed_entry(details: Any, wrong: Wrong) -> tuple[Loc, Problem | None]:
         needs = f"\na new one needs `{loc[-1]}`"
     elif context.get("kind") == "unnamed":
         names, needs = set(siblings) - {key}, ""
-    elif loc == (*entry, "type") and "type" not in siblings[key]:  # the name is the type
+    elif loc == (*entry, "type") and _is_untyped(siblings[key]):  # its name was taken for one
         names, needs = set(context.get("valid", ())), ""
     else:
         return loc, None
@@ -237,6 +241,10 @@ def _misnamed_entry(details: Any, wrong: Wrong) -> tuple[Loc, Problem | None]:
         valid=nearest_first(key, names),
         fix=entry_line(join_path(wrong.prefix, (*entry[:-1], right)), siblings[key]),
     )
+
+
+def _is_untyped(entry: object) -> bool:
+    return isinstance(entry, Mapping) and "type" not in entry
 
 
 def _either(tags: list[str]) -> str:

@@ -35,6 +35,7 @@ class Box(Config):
     flag: bool = False
     words: Listed[str] = ()
     rows: Listed[Row] = (Row(width=4),)
+    row: Row = Row(width=2)
     tools: Frozen[Tool] = FrozenDict()
     choice: AutoOr[Size] = 1
 
@@ -63,9 +64,11 @@ def fixes(data, root=Box, path=""):
         ({"lr": "fast"}, "lr=0.1"),
         ({"size": -4}, "size=3"),
         ({"limit": 0}, "limit=null"),
+        ({"row": 3}, '"row={width: 2}"'),
+        ({"choice": []}, "choice=1"),
         ({"sizes": None}, "sizes=[8,8]"),
         ({"sizes": ["wide"]}, "sizes=[8,8]"),
-        ({"rows": 3}, '"rows=[{width: 4, kind: plain}]"'),
+        ({"rows": 3}, '"rows=[{width: 4}]"'),
         # the nearest that is legal
         ({"sizes": [0, 16]}, "sizes=[1,16]"),
         ({"rows": [{"width": -2}]}, '"rows=[{width: 2}]"'),
@@ -84,6 +87,24 @@ def test_a_misspelt_key_keeps_its_value_or_mends_that_too():
     assert fixes({"siz": 5}) == ["size=5"]
     assert fixes({"sizs": 5}) == ["sizes=[5]"]
     assert fixes({"rows": [{"width": 1, "knd": "wide"}]}) == ['"rows=[{width: 1, kind: wide}]"']
+
+
+def test_a_misspelt_key_of_a_mapping_keeps_what_it_says():
+    assert fixes({"row": {"width": 1}, "rwo": {"kind": "wide"}}) == ["row.kind=wide"]
+
+
+def test_a_line_that_would_be_another_mistake_is_not_offered():
+    class Either(Config):
+        tool: Tool
+
+    class Hammer(Tool):
+        type: Literal["hammer"] = "hammer"
+        weight: Size
+
+    try:
+        assert fixes({"tool": {"type": "zzz"}}, Either) == ["tool.type=saw"]
+    finally:
+        del Tool.members["hammer"]
 
 
 def test_a_value_that_nothing_can_mend_has_no_line():
@@ -138,7 +159,7 @@ def test_the_path_of_the_whole_comes_first():
 
 
 def test_what_was_given_as_an_object_has_no_place_for_a_line():
-    assert fixes({"rows": [object()]}) == ['"rows=[{width: 4, kind: plain}]"']
+    assert fixes({"rows": [object()]}) == ['"rows=[{width: 4}]"']
 
 
 @pytest.mark.parametrize(
