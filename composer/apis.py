@@ -8,21 +8,34 @@ from torch import Tensor
 
 
 class API(ABC):  # noqa: B024 - a root, whose subclasses say what is abstract
-    """Base of the capabilities."""
+    """Base of the capabilities: a class that has an API's methods need not inherit from it."""
 
+    signature: ClassVar[str] = ""
+    """The method that a hand-written module adds, and what it returns."""
     paste: ClassVar[str] = ""
-    """A method to paste into a hand-written module that lacks the capability."""
+    """The same with a body, to paste; `self.encoder` and the like are layers that `setup` makes."""
 
     @classmethod
     def label(cls) -> str:
         return cls.__name__
 
+    @classmethod
+    def is_offered_by(cls, module_class: type) -> bool:
+        """Whether the class has each of the API's methods, and none is left abstract."""
+        methods = (getattr(module_class, name, None) for name in cls.__abstractmethods__)
+        return all(m is not None and not getattr(m, "__isabstractmethod__", False) for m in methods)
+
+    @classmethod
+    def __subclasshook__(cls, other: type) -> bool:
+        return True if cls.__abstractmethods__ and cls.is_offered_by(other) else NotImplemented
+
 
 class PolicyAPI(API):
     """`forward_train` and `forward_exploration` return `action_dist_inputs`, `(*B, inputs)`."""
 
+    signature = "_forward(batch) -> {action_dist_inputs: (*B, inputs)}"
     paste = (
-        "def _forward(self, batch):\n"
+        "def _forward(self, batch, **kwargs):\n"
         "    features = self.encoder(batch[Columns.OBS])\n"
         "    return {Columns.ACTION_DIST_INPUTS: self.policy(features)}"
     )
@@ -31,6 +44,7 @@ class PolicyAPI(API):
 class ValueFunctionAPI(API):
     """The module estimates the value of a state."""
 
+    signature = "compute_values(batch, embeddings=None) -> (*B,)"
     paste = (
         "def compute_values(self, batch, embeddings=None):\n"
         "    features = self.encoder(batch[Columns.OBS]) if embeddings is None else embeddings\n"
@@ -51,6 +65,7 @@ class ValueFunctionAPI(API):
 class InferenceOnlyAPI(API):
     """The module names what only training needs."""
 
+    signature = "get_non_inference_attributes() -> list of names"
     paste = (
         "def get_non_inference_attributes(self):\n"
         '    return ["value"]    # attributes that acting does not need'

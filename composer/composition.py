@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium as gym
 
 from composer.algorithms.base import AlgorithmConfig
+from composer.apis import API
 from composer.blueprint.blueprint import Blueprint
 from composer.blueprint.nodes import (
     GIVEN,
@@ -19,9 +20,18 @@ from composer.blueprint.nodes import (
 )
 from composer.catalog.catalog import Catalog
 from composer.columns import Columns
-from composer.config import Auto
+from composer.config import Auto, Config
 from composer.distributions.base import DistributionConfig
-from composer.errors import CompositionError, ContractError, Problem, did_you_mean
+from composer.errors import (
+    CompositionError,
+    ContractError,
+    Problem,
+    did_you_mean,
+    nearest,
+    nearest_first,
+    shown,
+)
+from composer.fixes import entry_line, line
 from composer.heads.base import HeadConfig
 from composer.heads.policy import PolicyHeadConfig
 from composer.model_config import ComposedModelConfig, ModelConfig, TrunkConfig
@@ -56,10 +66,14 @@ def compose(
     config = ModelConfig.parse(model or {}, "model")
     if not isinstance(config, ComposedModelConfig):
         raise CompositionError(f"a model of type `{config.type}` is not composed")
+    if not isinstance(catalog, Catalog | None):
+        raise CompositionError(
+            f"catalog is {shown(catalog)}; it must be a composer.Catalog, for instance "
+            "Catalog(rules) or Catalog.default()"
+        )
     trained_by = None if algorithm is None else AlgorithmConfig.parse(algorithm, "algorithm")
-    request = _Request(
-        observation_space, action_space, config, trained_by, catalog or Catalog.default()
-    )
+    catalog = Catalog.default() if catalog is None else catalog
+    request = _Request(observation_space, action_space, config, trained_by, catalog)
     blueprint = request.blueprint()
     if trained_by is not None:
         _require_apis(blueprint, trained_by)
@@ -163,8 +177,17 @@ class _Request:
         for role, (head, _) in heads.items():
             other = first.setdefault(head.column, role)
             if other != role:
-                message = f"heads `{other}` and `{role}` both give {head.column}; name one of them"
-                problems.append(Problem(message, path=f"model.heads.{role}", value=head.type))
+                own = role in HeadConfig.tags()
+                problems.append(
+                    Problem(
+                        f"heads `{other}` and `{role}` both give {head.column}; name one of them",
+                        path=f"model.heads.{role}",
+                        value=head.type,
+                        fix=line(f"model.heads.{role}.type", role)
+                        if own
+                        else entry_line(f"model.heads.{other}", _said(head)),
+                    )
+                )
         if problems:
             raise CompositionError(*problems)
 
@@ -183,39 +206,22 @@ class _Request:
         laid_out: bool,
     ) -> None:
         problems = []
-        names = tuple(trunks)
         for role, (head, _) in heads.items():
-            for field, given in (("reads", (head.reads,)), ("stop_gradient", head.stop_gradient)):
-                problems += [
-                    Problem(
-                        f"there is no trunk `{name}`{did_you_mean(name, names)}",
-                        path=f"model.heads.{role}.{field}",
-                        value=name,
-                        valid=names,
-                    )
-                    for name in given
-                    if name is not None and name not in trunks
-                ]
-            problems += [
-                Problem(
-                    f"head `{role}` reads `{reads[role]}`, so it cannot detach `{name}`",
-                    path=f"model.heads.{role}.stop_gradient",
-                    value=name,
-                )
-                for name in head.stop_gradient
-                if name in trunks and name != reads[role]
-            ]
-        unread = [name for name in trunks if name not in reads.values()]
-        problems += [
-            Problem(
-                f"no head reads the trunk `{name}`",
-                path=f"model.trunks.{name}",
-                value="…",
-                valid=tuple(f"model.heads.{role}.reads={name}" for role in heads),
-            )
-            for name in unread
-            if name != "main" and not laid_out
-        ]
+            path = f"model.heads.{role}"
+            if head.reads is not None and head.reads not in trunks:
+                problems.append(_no_trunk(head.reads, trunks, f"{path}.reads"))
+            for name in head.stop_gradient:
+                if name not in trunks:
+                    problems.append(_no_trunk(name, trunks, f"{path}.stop_gradient"))
+                elif name != reads[role]:
+                    message = f"head `{role}` reads `{reads[role]}`, so it cannot detach `{name}`"
+                    place = f"{path}.stop_gradient"
+                    fix = line(place, [reads[role]])
+                    problems.append(Problem(message, place, name, valid=(reads[role],), fix=fix))
+        if not laid_out:
+            meant = [nearest(name, trunks) for name in reads.values() if name not in trunks]
+            unread = [name for name in trunks if name not in (*reads.values(), *meant, "main")]
+            problems += [_unread(name, trunks[name], heads) for name in unread]
         if problems:
             raise CompositionError(*problems)
 
@@ -230,10 +236,12 @@ class _Request:
             path=f"model.trunks.{name}.encoder" if own else "model.encoder",
         )
         if name != "main" and laid_out and not own:
+            given = reason.kind == "given"
+            how = "whose encoder is given" if given else f"by {reason}"
             reason = Reason(
                 kind="layout",
                 name=self.algorithm_name or "",
-                why=f"a trunk of its own, configured as `main`, by {reason}",
+                why=f"a trunk of its own, configured as `main`, {how}",
             )
         return EncoderNode(
             name=f"{name}.encoder",
@@ -265,6 +273,38 @@ def _completed(head: HeadConfig, default: HeadConfig | None) -> HeadConfig:
     return default.model_copy(update=own)
 
 
+def _no_trunk(name: str, trunks: Mapping[str, TrunkConfig], path: str) -> Problem:
+    """The problem of a head that names a trunk which the model lacks."""
+    names = nearest_first(name, trunks)
+    message = f"there is no trunk `{name}`{did_you_mean(name, names)}"
+    right = [names[0]] if path.endswith("stop_gradient") else names[0]
+    return Problem(message, path, name, valid=names, fix=line(path, right))
+
+
+def _unread(name: str, trunk: TrunkConfig, heads: Mapping[str, tuple[HeadConfig, Any]]) -> Problem:
+    """The problem of a trunk that the user declared and nobody reads."""
+    by_side = {head.side: role for role, (head, _) in heads.items()}
+    others = by_side.keys() - {name}
+    data = _said(trunk)
+    if right := nearest(name, others):
+        fix = entry_line(f"model.trunks.{right}", data)
+    else:
+        fix = line(f"model.heads.{by_side.get(name, list(heads)[-1])}.reads", name)
+    return Problem(
+        f"no head reads the trunk `{name}`{did_you_mean(name, others)}\n"
+        "a head reads the trunk that its `reads` names, else that of its side",
+        path=f"model.trunks.{name}",
+        value=data,
+        valid=nearest_first(name, by_side),
+        fix=fix,
+    )
+
+
+def _said(part: Config) -> dict[str, Any]:
+    """What the user said of a part, as plain data."""
+    return part.model_dump(mode="json", exclude_unset=True)
+
+
 @functools.cache
 def _taken_names() -> frozenset[str]:
     """Attributes of every module, those it gains when it is made included."""
@@ -273,20 +313,18 @@ def _taken_names() -> frozenset[str]:
 
 
 def _require_apis(blueprint: Blueprint, algorithm: AlgorithmConfig) -> None:
-    lacking = algorithm.required_apis() - blueprint.apis
+    lacking = sorted(algorithm.required_apis() - blueprint.apis, key=lambda api: api.label())
     if lacking:
-        raise ContractError(
-            *(
-                Problem(
-                    f"{algorithm.type} requires {api.label()}, which no head of the model gives",
-                    path="model.heads",
-                    value=[node.name for node in blueprint.nodes if isinstance(node, HeadNode)],
-                    valid=tuple(
-                        f"model.heads.{tag}.type={tag}"
-                        for tag in HeadConfig.tags()
-                        if HeadConfig.members[tag].api is api
-                    ),
-                )
-                for api in sorted(lacking, key=lambda api: api.label())
-            )
-        )
+        raise ContractError(*(_missing_head(blueprint, algorithm, api) for api in lacking))
+
+
+def _missing_head(blueprint: Blueprint, algorithm: AlgorithmConfig, api: type[API]) -> Problem:
+    """The problem of a capability that no head gives, with the line that adds one that does."""
+    able = tuple(tag for tag in HeadConfig.tags() if HeadConfig.members[tag].api is api)
+    return Problem(
+        f"{algorithm.type} requires {api.label()}, which no head of the model gives",
+        path="model.heads",
+        value=[node.name for node in blueprint.nodes if isinstance(node, HeadNode)],
+        valid=able,
+        fix=f"model.heads.{able[0]}.type={able[0]}" if able else None,
+    )

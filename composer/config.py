@@ -7,10 +7,9 @@ import functools
 import importlib
 import importlib.metadata
 import pkgutil
-import re
-import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import (
+    TYPE_CHECKING,
     Annotated,
     Any,
     ClassVar,
@@ -18,7 +17,6 @@ from typing import (
     Self,
     TypeVar,
     get_args,
-    get_origin,
 )
 
 from pydantic import (
@@ -30,16 +28,11 @@ from pydantic import (
     GetCoreSchemaHandler,
     ValidationError,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
+from pydantic_core import PydanticCustomError, core_schema
 
-from composer.errors import (
-    ConfigError,
-    Problem,
-    did_you_mean,
-    nearest,
-    nearest_first,
-    shown,
-)
+from composer.errors import ConfigError, Problem, did_you_mean, nearest_first, shown
+from composer.problems import invalid_keys, problems_of
+from composer.problems import invalid_value as invalid_value
 
 T = TypeVar("T")
 
@@ -55,6 +48,16 @@ class Config(BaseModel):
         polymorphic_serialization=True,
         protected_namespaces=(),
     )
+
+    if not TYPE_CHECKING:  # where a checker reads the fields instead
+
+        def __init__(self, /, **data: Any) -> None:
+            try:
+                super().__init__(**data)
+            except ValidationError as error:
+                raise ConfigError(*problems_of(error, type(self), data)) from None
+
+        __init__.__pydantic_base_init__ = True  # validating makes an instance without it
 
     @classmethod
     def parse(cls, data: object, path: str = "") -> Self:
@@ -263,11 +266,11 @@ class Family(Config):
         try:
             member = cls.member(value.get("type", cls.default_type))
         except ConfigError as error:
-            raise _invalid(
-                cls.family,
-                [("type", error.problems[0].value, error.problems[0])]
+            problem = error.problems[0]
+            raise (
+                invalid_keys(("type", problem.value, problem))
                 if "type" in value
-                else [("", dict(value), error.problems[0])],
+                else invalid_keys(("", dict(value), problem), kind="unnamed")
             ) from None
         return member.model_validate(value)
 
@@ -329,54 +332,23 @@ AutoOr = Annotated[T | Auto, _AutoOr()]
 
 def _refuse_unknown_hints(family: Any, hints: Mapping[str, Any]) -> None:
     known = family.options() if isinstance(family, type) and issubclass(family, Family) else set()
-    unknown = [key for key in hints if key not in known]
+    unknown = {str(key): value for key, value in hints.items() if key not in known}
     if unknown:
         name = getattr(family, "family", "auto")
-        raise _invalid(
-            name,
-            [
+        raise invalid_keys(
+            *(
                 (
                     key,
-                    hints[key],
+                    value,
                     Problem(
                         f"no {name} has an option `{key}`{did_you_mean(key, known)}",
                         valid=nearest_first(key, known - {"type"}),
                     ),
                 )
-                for key in unknown
-            ],
-            unknown_keys=True,
+                for key, value in unknown.items()
+            ),
+            kind="unknown",
         )
-
-
-def _invalid(
-    title: str, errors: list[tuple[str, object, Problem]], *, unknown_keys: bool = False
-) -> ValidationError:
-    """A pydantic error that carries whole problems through to `problems_of`."""
-    return ValidationError.from_exception_data(
-        title,
-        [
-            InitErrorDetails(
-                type=PydanticCustomError(
-                    "problem",
-                    "{message}",
-                    {
-                        "message": problem.message,
-                        "valid": problem.valid,
-                        "unknown_key": unknown_keys,
-                    },
-                ),
-                loc=(key,) if key else (),
-                input=value,
-            )
-            for key, value, problem in errors
-        ],
-    )
-
-
-def invalid_value(message: str, valid: Iterable[str] = ()) -> PydanticCustomError:
-    """What a field's validator raises: a message, and the names that would have been right."""
-    return PydanticCustomError("problem", "{message}", {"message": message, "valid": tuple(valid)})
 
 
 @functools.cache
@@ -390,159 +362,3 @@ def load_entry_points() -> None:
                 f"the installed plugin `{point.name}` ({point.value}) cannot be imported: "
                 f"{type(error).__name__}: {error}"
             ) from error
-
-
-def problems_of(
-    error: ValidationError, root: type[Config], data: object, path: str = ""
-) -> list[Problem]:
-    """One problem for each of pydantic's errors, in the words of the YAML."""
-    return [_problem(details, root, data, path) for details in error.errors()]
-
-
-def _problem(details: Any, root: type[Config], data: object, prefix: str) -> Problem:
-    loc = details["loc"]
-    path = join_path(prefix, loc)
-    context = details.get("ctx", {})
-    value = details["input"]
-    if details["type"] == "extra_forbidden":
-        return _unknown_key(config_at(root, data, loc[:-1]), str(loc[-1]), path, value)
-    if details["type"] == "missing":
-        owner = config_at(root, data, loc[:-1])
-        return Problem(
-            f"{_described(owner)} needs `{loc[-1]}`, which is not given",
-            path=path,
-            value="???",
-            fix=f"{path}=…",
-        )
-    if details["type"] == "problem":
-        message, valid = context["message"], tuple(context.get("valid", ()))
-    elif details["type"] == "literal_error":
-        valid = tuple(
-            part.strip("'") for part in context["expected"].replace(" or ", ", ").split(", ")
-        )
-        message = f"`{shown(value)}` is none of the choices{did_you_mean(str(value), valid)}"
-    else:
-        message, valid = _in_yaml_words(details["msg"]), ()
-        if details["type"].endswith("_type"):
-            message += f", not {_kind(value)}"
-    close = nearest(str(value), valid) if isinstance(value, str) else None
-    fix = f"{path}={close}" if close else None
-    if context.get("unknown_key") and (right := nearest(str(loc[-1]), valid)):
-        fix = f"{join_path(prefix, (*loc[:-1], right))}={shown(value)}"
-    return Problem(
-        message,
-        path=path,
-        value=value,
-        valid=valid if details["type"] == "problem" else nearest_first(str(value), valid),
-        fix=fix,
-    )
-
-
-def _in_yaml_words(message: str) -> str:
-    message = message.replace("Input should", "the value should")
-    message = message.replace("a valid tuple", "a list")
-    return re.sub(r"a valid dictionary( or instance of \w+)?", "a mapping", message)
-
-
-def _unknown_key(owner: type[Config], key: str, path: str, value: object) -> Problem:
-    names = [name for name in owner.model_fields if name != "type"]
-    close = nearest(key, names)
-    others = (
-        [tag for tag in owner.root.owners(key) if owner.members[tag] is not owner]
-        if issubclass(owner, Family)
-        else []
-    )
-    if others and issubclass(owner, Family):
-        tag = owner.model_fields["type"].default
-        message = f"`{key}` belongs to {owner.family} {_either(others)}, but `{tag}` is selected"
-        return Problem(message, path=path, value=value, valid=tuple(sorted(names)))
-    fix = f"{path.rpartition('.')[0]}.{close}".lstrip(".") if close else None
-    return Problem(
-        f"{_described(owner)} has no option `{key}`{did_you_mean(key, names)}",
-        path=path,
-        value=value,
-        valid=nearest_first(key, names),
-        fix=f"{fix}={shown(value)}" if fix else None,
-    )
-
-
-def _described(owner: type[Config]) -> str:
-    if issubclass(owner, Family) and owner is not owner.root:
-        return f"{owner.family} `{owner.model_fields['type'].default}`"
-    return (
-        "the "
-        + "".join(
-            f" {letter.lower()}" if letter.isupper() else letter
-            for letter in owner.__name__.removesuffix("Config")
-        ).strip()
-    )
-
-
-def _either(tags: list[str]) -> str:
-    quoted = [f"`{tag}`" for tag in tags]
-    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"
-
-
-def _kind(value: object) -> str:
-    names = {
-        dict: "a mapping",
-        list: "a list",
-        tuple: "a list",
-        str: "a string",
-        bool: "a boolean",
-    }
-    names |= {int: "an integer", float: "a number", types.NoneType: "null"}
-    return names.get(type(value), type(value).__name__)
-
-
-def join_path(prefix: str, loc: Iterable[str | int]) -> str:
-    """`("model", "encoder", "hidden", 0)` as `model.encoder.hidden[0]`."""
-    path = prefix
-    for part in loc:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
-    return path
-
-
-def config_at(root: type[Config], data: object, loc: Iterable[str | int]) -> type[Config]:
-    """The config class that validates what stands at `loc` of `data`."""
-    owner: type[Config] = _selected(root, data)
-    annotation: Any = owner
-    for part in loc:
-        data = _child(data, part)
-        if annotation is owner:
-            field = owner.model_fields.get(str(part))
-            annotation = field.annotation if field else None
-        elif get_origin(annotation) in (tuple, Mapping):
-            annotation = get_args(annotation)[0 if get_origin(annotation) is tuple else 1]
-        annotation = _declared(annotation)
-        if isinstance(annotation, type) and issubclass(annotation, Config):
-            owner = annotation = _selected(annotation, data)
-    return owner
-
-
-def _child(data: object, part: str | int) -> object:
-    if isinstance(data, Mapping):
-        return data.get(part)
-    if isinstance(data, list | tuple) and isinstance(part, int) and part < len(data):
-        return data[part]
-    return getattr(data, str(part), None)
-
-
-def _declared(annotation: Any) -> Any:
-    """The config class or the collection inside an annotation, without `Annotated` and `auto`."""
-    if get_origin(annotation) in (tuple, Mapping):
-        return annotation
-    if isinstance(annotation, type) and issubclass(annotation, Config):
-        return None if annotation is Auto else annotation
-    found = (_declared(part) for part in get_args(annotation))
-    return next((part for part in found if part is not None), None)
-
-
-def _selected(config: type[Config], data: object) -> type[Config]:
-    """The member of a family that `data` selects; any other class is itself."""
-    if not (issubclass(config, Family) and config is config.root):
-        return config
-    tag = data if isinstance(data, str) else config.default_type
-    if isinstance(data, Mapping):
-        tag = data.get("type", tag)
-    return config.members.get(str(tag), config)

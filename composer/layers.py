@@ -3,14 +3,22 @@
 import inspect
 import math
 import warnings
+from collections.abc import Iterable
 from typing import Annotated, Any, TypeVar
 
 import torch
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    ValidationError,
+    model_validator,
+)
 from torch import nn
 
-from composer.config import Config, Listed, Size, invalid_value
-from composer.errors import did_you_mean, nearest_first, shown
+from composer.config import Config, Listed, Size
+from composer.errors import Problem, did_you_mean, nearest_first, shown
+from composer.problems import invalid_keys, invalid_value
 
 L = TypeVar("L", nn.Linear, nn.Conv2d)
 
@@ -75,38 +83,43 @@ class Initializer(Config):
 
     @model_validator(mode="after")
     def _known(self) -> "Initializer":
-        function = _INITIALIZERS.get(self.type)
-        if function is None:
-            raise invalid_value(
-                f"there is no initializer `{self.type}`{did_you_mean(self.type, _INITIALIZERS)}",
-                nearest_first(self.type, _INITIALIZERS),
-            )
+        if self.type not in _INITIALIZERS:
+            close = did_you_mean(self.type, _INITIALIZERS)
+            message = f"there is no initializer `{self.type}`{close}"
+            raise self._refused("type", message, _INITIALIZERS)
         allowed = {
             name: parameter
-            for name, parameter in inspect.signature(function).parameters.items()
+            for name, parameter in inspect.signature(_INITIALIZERS[self.type]).parameters.items()
             if name not in ("tensor", "generator")
         }
         for name, value in self.arguments.items():
             if name not in allowed:
-                raise invalid_value(
-                    f"initializer `{self.type}` has no argument `{name}`"
-                    f"{did_you_mean(name, allowed)}",
-                    nearest_first(name, allowed),
-                )
+                close = did_you_mean(name, allowed)
+                message = f"initializer `{self.type}` has no argument `{name}`{close}"
+                raise self._refused(name, message, allowed, kind="unknown")
             wanted = str if isinstance(allowed[name].default, str) else int | float
             finite = not isinstance(value, float) or math.isfinite(value)
             if isinstance(value, bool) or not isinstance(value, wanted) or not finite:
-                raise invalid_value(
-                    f"argument `{name}` of initializer `{self.type}` cannot be `{shown(value)}`"
-                )
+                kind = "a name" if wanted is str else "a finite number"
+                message = f"argument `{name}` of initializer `{self.type}` should be {kind}"
+                raise self._refused(name, message)
         for name, parameter in allowed.items():
             if parameter.default is parameter.empty and name not in self.arguments:
-                raise invalid_value(f"initializer `{self.type}` needs the argument `{name}`")
+                message = f"initializer `{self.type}` needs the argument `{name}`"
+                raise self._refused(name, message)
         try:
             self._try_out()
-        except (RuntimeError, TypeError, UserWarning, ValueError) as error:
+        except (OverflowError, RuntimeError, TypeError, UserWarning, ValueError) as error:
             raise invalid_value(f"initializer `{self.type}`: {error}") from None
         return self
+
+    def _refused(
+        self, key: str, message: str, valid: Iterable[str] = (), kind: str = "value"
+    ) -> ValidationError:
+        """The error of one key, with the names that would have been right."""
+        value = self.type if key == "type" else self.arguments.get(key, "???")
+        names = nearest_first(self.type if key == "type" else key, valid)
+        return invalid_keys((key, value, Problem(message, valid=names)), kind=kind)
 
     def _try_out(self) -> None:
         """Torch itself judges the arguments; its random numbers go on as if nothing was drawn."""
@@ -132,10 +145,8 @@ def _named(value: object) -> object:
 def _only(allowed: frozenset[str], what: str) -> AfterValidator:
     def check(initializer: Initializer) -> Initializer:
         if initializer.type not in allowed:
-            raise invalid_value(
-                f"initializer `{initializer.type}` cannot fill {what}",
-                nearest_first(initializer.type, allowed),
-            )
+            message = f"initializer `{initializer.type}` cannot fill {what}"
+            raise initializer._refused("type", message, allowed)
         return initializer
 
     return AfterValidator(check)
@@ -173,6 +184,21 @@ class HiddenLayers(Config):
     """Normalise between a layer and its activation."""
     kernel_initializer: KernelInitializer | None = orthogonal()
     bias_initializer: BiasInitializer | None = ZEROS
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_initializers(cls, data: Any) -> Any:
+        """`kernel_initializer.gain=0.5` alone changes the default's argument, not its type."""
+        if not isinstance(data, dict):
+            return data
+        defaults = {name: field.default for name, field in cls.model_fields.items()}
+        return data | {
+            name: default.to_data() | value
+            for name, default in defaults.items()
+            if isinstance(default, Initializer)
+            and isinstance(value := data.get(name), dict)
+            and "type" not in value
+        }
 
     def width(self, in_dim: int) -> int:
         """Features that leave the stack."""

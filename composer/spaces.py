@@ -189,6 +189,42 @@ def _shareable(values: Any) -> np.ndarray:
     return array if array.flags.writeable and min(array.strides, default=0) >= 0 else array.copy()
 
 
+def misfit(space: gym.Space, values: Nested, name: str = "the observation") -> str | None:
+    """What keeps values from being a batch `(*B, …)` of a space, in words; None where they fit.
+
+    Looks at structure, kind and shape, and at the range of a Discrete space.
+    """
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        kind_wanted = Mapping if isinstance(space, spaces.Dict) else tuple
+        inner = _by_key(space.spaces)
+        given = _by_key(values) if isinstance(values, kind_wanted) else {}
+        if given.keys() != inner.keys():
+            return f"{name} is not nested as {describe(space)} is"
+        parts = (misfit(child, given[key], f"{name}[{key!r}]") for key, child in inner.items())
+        return next(filter(None, parts), None)
+    if space.shape is None:
+        return None
+    try:
+        array = values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else values
+        array = np.asarray(array)
+    except (TypeError, ValueError) as error:
+        return f"{name} is no array: {error}"
+    if array.dtype.kind not in "biuf":
+        return f"{name} is of {array.dtype}, not of numbers"
+    start = array.ndim - len(space.shape)
+    if start < 0 or array.shape[start:] != space.shape:
+        shape = ", ".join(["*B", *map(str, space.shape)])
+        return f"{name} has the shape {array.shape}, where {describe(space)} needs ({shape})"
+    if isinstance(space, spaces.Discrete):
+        wrong = array[(array < space.start) | (array >= space.start + space.n)]
+        return f"{name} has {wrong[0]}, which is not in {describe(space)}" if wrong.size else None
+    return None
+
+
+def _by_key(parts: Nested) -> dict[Any, Any]:
+    return dict(parts.items() if isinstance(parts, Mapping) else enumerate(parts))
+
+
 def batch(space: gym.Space, samples: Sequence[Nested]) -> Nested:
     """Samples of a space as one batch of arrays, `(B, …)` at each leaf."""
     if isinstance(space, spaces.Dict):

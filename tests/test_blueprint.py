@@ -9,7 +9,7 @@ from gymnasium import spaces
 
 from composer import Blueprint, compose
 from composer.blueprint.nodes import DistributionNode, EncoderNode, HeadNode, Reason
-from composer.errors import CheckpointError, ComposerError, ConfigError
+from composer.errors import CheckpointError, ComposerError, CompositionError, ConfigError
 
 VECTOR = spaces.Box(-1, 1, (4,), np.float32)
 IMAGE = spaces.Box(0, 255, (84, 84, 4), np.uint8)
@@ -357,6 +357,45 @@ def test_explain_says_what_is_given_and_detached():
     text = compose(VECTOR, TWO, model, "ppo").explain()
     assert "reads main, detached" in text
     assert "    given\n" in text
+
+
+def test_a_trunk_laid_out_beside_a_given_one_says_so():
+    blueprint = compose(VECTOR, THREE, {"encoder": "mlp"}, "ppo")
+    assert str(blueprint.by_name["critic.encoder"].reason) == (
+        "layout of ppo: a trunk of its own, configured as `main`, whose encoder is given"
+    )
+
+
+HUGE = 10**12
+
+
+def test_a_huge_model_is_composed_and_counted_without_being_allocated():
+    blueprint = compose(VECTOR, THREE, {"encoder": {"hidden": [HUGE]}})
+    assert blueprint.parameter_counts["main.encoder"] == 5 * HUGE
+    assert blueprint.by_name["policy"].in_dim == HUGE
+
+
+@pytest.mark.parametrize(
+    ("model", "path", "told"),
+    [
+        ({"encoder": {"hidden": [HUGE, HUGE]}}, "model.encoder", f"float32 → {HUGE} by mlp"),
+        ({"encoder": {"hidden": [10**23]}}, "model.encoder", f"→ {10**23} by mlp"),
+        ({"heads": {"policy": {"hidden": [10**23]}}}, "model.heads.policy", "64 → 3 by policy"),
+    ],
+)
+def test_a_part_too_large_to_count_is_named_with_its_size(model, path, told):
+    blueprint = compose(VECTOR, THREE, model)
+    with pytest.raises(CompositionError, match="needs more memory than there is") as raised:
+        _ = blueprint.parameter_count
+    (problem,) = raised.value.problems
+    assert problem.path == path
+    assert told in problem.message
+
+
+def test_a_part_too_large_to_build_is_named():
+    blueprint = compose(VECTOR, THREE, {"encoder": {"hidden": [10**15]}})
+    with pytest.raises(CompositionError, match="needs more memory than there is"):
+        blueprint.build()
 
 
 def test_explain_without_an_algorithm():

@@ -136,9 +136,10 @@ def test_a_hint_that_the_chosen_type_lacks_names_the_rule_and_the_owner():
     found = problem(lambda: Catalog.default().encoder(VECTOR, Auto(filters=[[32, 8, 4]])))
     assert found.path == "model.encoder.filters"
     assert found.message == (
-        "rule `vector` chooses encoder `mlp`, which has no option `filters`; it belongs to cnn"
+        "rule `vector` chooses encoder `mlp`, which has no option `filters`; it belongs to cnn, "
+        "which cannot take Box(4,) float32"
     )
-    assert found.fix == "model/encoder=cnn"
+    assert found.fix is None
     assert "hidden" in found.valid
 
 
@@ -206,13 +207,24 @@ def test_a_choice_that_cannot_take_the_space_names_its_rule():
 def test_what_the_user_names_and_cannot_be_has_its_path():
     found = problem(lambda: Catalog.default().encoder(VECTOR, CNNEncoderConfig()))
     assert found.message == "`cnn` takes an image, a Box of rank 3, not Box(4,) float32"
+    assert found.valid == ("mlp",)
+    assert found.fix == "model/encoder=mlp"
     config = CNNEncoderConfig.parse({"filters": [[8, 100, 1]]})
     found = problem(lambda: Catalog.default().encoder(IMAGE, config))
-    assert found.path == "model.encoder"
-    assert found.message.startswith("filters[0] has kernel [100, 100]")
+    assert found.path == "model.encoder.filters[0].kernel"
+    assert found.value == (100, 100)
+    assert found.fix == "model.encoder.filters=auto"
 
 
 # questions
+
+
+def test_an_empty_list_of_names_is_refused_and_an_empty_shape_is_rank_zero():
+    found = problem(lambda: When.parse({"kind": []}, "when"), ConfigError)
+    assert found.message.startswith("nothing is in an empty list")
+    assert found.fix == "when.kind=null"
+    assert asked({"shape": []}, spaces.Box(-1, 1, ())) is None
+    assert asked({"shape": []}) == "shape is [4], not []"
 
 
 def asked(when, space=VECTOR, algorithm=None, trunk="main", key=""):

@@ -230,8 +230,19 @@ def test_stop_gradient_is_of_the_trunk_that_is_read():
 def test_an_unread_trunk_is_refused_with_what_would_read_it():
     found = problem({"trunks": {"extra": {}}})
     assert found.path == "model.trunks.extra"
-    assert found.message == "no head reads the trunk `extra`"
-    assert "model.heads.value.reads=extra" in found.valid
+    assert found.message.startswith("no head reads the trunk `extra`\n")
+    assert found.fix == "model.heads.value.reads=extra"
+
+
+def test_a_trunk_that_is_nearly_a_side_is_given_that_name():
+    found = problem({"trunks": {"critc": {"encoder": {"hidden": [4]}}}})
+    assert "did you mean `critic`?" in found.message
+    assert found.fix == "model.trunks.critic.encoder.hidden=[4]"
+
+
+def test_a_trunk_that_a_misspelt_reads_means_is_no_second_mistake():
+    model = {"trunks": {"critic": {}}, "heads": {"value": {"reads": "critc"}}}
+    assert problem(model).path == "model.heads.value.reads"
 
 
 @pytest.mark.parametrize("field", ["reads", "stop_gradient"])
@@ -240,13 +251,16 @@ def test_an_unknown_trunk_names_the_nearest(field):
     found = problem({"heads": {"value": {field: given}}})
     assert found.path == f"model.heads.value.{field}"
     assert found.message == "there is no trunk `critc`; did you mean `critic`?"
-    assert found.valid == ("main", "critic")
+    assert found.valid == ("critic", "main")
+    right = "critic" if field == "reads" else "[critic]"
+    assert found.fix == f"model.heads.value.{field}={right}"
 
 
 def test_a_head_cannot_detach_a_trunk_that_it_does_not_read():
     found = problem({"heads": {"value": {"stop_gradient": ["main"]}}})
     assert found.path == "model.heads.value.stop_gradient"
     assert found.message == "head `value` reads `critic`, so it cannot detach `main`"
+    assert found.fix == "model.heads.value.stop_gradient=[critic]"
 
 
 @pytest.mark.parametrize(
@@ -359,7 +373,10 @@ def test_a_missing_capability_is_refused_before_anything_is_built():
         "demanding requires ValueFunctionAPI, which no head of the model gives"
     )
     assert found.value == ["policy"]
-    assert found.valid == ("model.heads.value.type=value",)
+    assert found.valid == ("value",)
+    assert found.fix == "model.heads.value.type=value"
+    given = {"heads": {"value": {"type": "value"}}}
+    assert ValueFunctionAPI in compose(VECTOR, TWO, given, "demanding").apis
 
 
 @pytest.mark.usefixtures("demanding")

@@ -17,7 +17,6 @@ from composer.config import (
     Listed,
     Size,
     Steps,
-    join_path,
 )
 from composer.encoders.base import EncoderConfig
 from composer.encoders.mlp import MLPEncoderConfig
@@ -180,14 +179,15 @@ def test_a_missing_value_is_named_with_a_line_to_type():
     assert found.fix == "shape.name=…"
 
 
+def test_a_constructor_reports_as_parse_does():
+    with pytest.raises(ConfigError) as error:
+        Settings(count="x", nope=1)
+    assert [problem.path for problem in error.value.problems] == ["count", "nope"]
+
+
 def test_an_instance_is_taken_as_it_is():
     settings = Settings(count=3)
     assert Settings.parse(settings) is settings
-
-
-def test_paths_join_keys_by_dots_and_indices_in_brackets():
-    assert join_path("model", ("encoder", "hidden", 0)) == "model.encoder.hidden[0]"
-    assert join_path("", ("a", "b")) == "a.b"
 
 
 # frozen
@@ -387,7 +387,7 @@ def test_a_head_is_of_the_type_of_its_role_unless_it_says_otherwise():
     heads = ModelConfig.parse({"heads": {"value": {}, "other": {"type": "value"}}}).heads
     assert [head.type for head in heads.values()] == ["value", "value"]
     found = problem({"heads": {"valve": {}}}, ModelConfig, "model")
-    assert found.path == "model.heads.valve.type"
+    assert found.path == "model.heads.valve"
     assert found.message == "there is no head `valve`; did you mean `value`?"
 
 

@@ -315,7 +315,7 @@ def test_sizes_are_what_torch_makes_of_them(sides, kernel, stride, padding):
     filters = [{"channels": 2, "kernel": kernel, "stride": stride, "padding": padding}]
     config = CNNEncoderConfig.parse({"layout": "chw", "filters": filters, "hidden": []})
     if padding == "valid" and (kernel[0] > sides[0] or kernel[1] > sides[1]):
-        with pytest.raises(CompositionError, match=r"filters\[0\] has kernel"):
+        with pytest.raises(CompositionError, match=r"filters\[0\].kernel"):
             config.resolve(space)
         return
     try:
@@ -348,7 +348,7 @@ def test_same_padding_is_torchs(kernel):
 def test_a_kernel_that_is_too_large_names_its_filter():
     space = spaces.Box(0, 255, (20, 20, 3), np.uint8)
     config = CNNEncoderConfig.parse({"filters": [[8, 8, 4], [8, 5, 1]]})
-    message = r"filters\[1\] has kernel \[5, 5\], but only 4×4 pixels are left of Box\(20, 20, 3\)"
+    message = r"filters\[1\].kernel = \[5, 5\]\s+only 4×4 pixels are left of Box\(20, 20, 3\)"
     with pytest.raises(CompositionError, match=message):
         config.resolve(space)
 
@@ -366,13 +366,13 @@ def test_filters_may_be_written_short_or_by_axis():
 @pytest.mark.parametrize(
     ("filters", "path"),
     [
-        ([[32]], "filters[0].kernel"),
-        ([[32, 0]], "filters[0].kernel[0]"),
+        ([[32]], "filters[0]"),
+        ([[32, 0]], "filters[0].kernel"),
         ([[32, [3, 3, 3]]], "filters[0].kernel"),
         ([[32, 3, 1, "full"]], "filters[0].padding"),
-        ([[32, 3, 1, "same", 7]], "filters[0].too many values"),
+        ([[32, 3, 1, "same", 7]], "filters[0]"),
         ([{"channels": 32, "kernal": 3, "kernel": 3}], "filters[0].kernal"),
-        ([32], "filters[0]"),
+        ([32], "filters"),
     ],
 )
 def test_a_wrong_filter_names_its_place(filters, path):

@@ -12,7 +12,7 @@ ROOT = Path(composer.__file__).parent
 # From the top. A file imports from lines above its own, from what stands to its left on its
 # line, and from its own package.
 FLOORS = [
-    ["errors", "config"],
+    ["errors", "places", "fixes", "problems", "config"],
     ["spaces", "columns", "seeds", "returns", "files"],
     ["layers"],
     ["distributions"],

@@ -8,6 +8,7 @@ from torch import nn
 from composer.config import Config
 from composer.encoders.cnn import CNNEncoderConfig
 from composer.errors import ConfigError
+from composer.heads.policy import PolicyHeadConfig
 from composer.layers import ACTIVATIONS, ALIASES, Activation, HiddenLayers, orthogonal
 
 ARGUMENTS = {
@@ -124,7 +125,7 @@ def test_a_bias_is_filled(name):
 @pytest.mark.parametrize("name", sorted(set(INITIALIZERS) - FOR_VECTORS))
 def test_an_initializer_of_matrices_cannot_fill_a_bias(name):
     found = problem({"bias_initializer": given(name)})
-    assert found.path == "bias_initializer"
+    assert found.path == "bias_initializer.type"
     assert found.message == f"initializer `{name}` cannot fill a bias, which is a vector"
     assert set(found.valid) == FOR_VECTORS
 
@@ -148,39 +149,45 @@ def test_null_leaves_torchs_default():
 
 
 @pytest.mark.parametrize(
-    ("initializer", "message"),
+    ("initializer", "key", "message"),
     [
-        ("ortogonal", "there is no initializer `ortogonal`; did you mean `orthogonal`?"),
+        ("ortogonal", "type", "there is no initializer `ortogonal`; did you mean `orthogonal`?"),
         (
             {"type": "orthogonal", "gian": 1.0},
+            "gian",
             "initializer `orthogonal` has no argument `gian`; did you mean `gain`?",
         ),
         (
             {"type": "orthogonal", "gain": "big"},
-            "argument `gain` of initializer `orthogonal` cannot be `big`",
+            "gain",
+            "argument `gain` of initializer `orthogonal` should be a finite number",
         ),
         (
             {"type": "orthogonal", "gain": True},
-            "argument `gain` of initializer `orthogonal` cannot be `true`",
+            "gain",
+            "argument `gain` of initializer `orthogonal` should be a finite number",
         ),
         (
             {"type": "orthogonal", "gain": math.inf},
-            "argument `gain` of initializer `orthogonal` cannot be `inf`",
+            "gain",
+            "argument `gain` of initializer `orthogonal` should be a finite number",
         ),
         (
             {"type": "constant", "val": math.nan},
-            "argument `val` of initializer `constant` cannot be `nan`",
+            "val",
+            "argument `val` of initializer `constant` should be a finite number",
         ),
         (
             {"type": "kaiming_normal", "mode": 3},
-            "argument `mode` of initializer `kaiming_normal` cannot be `3`",
+            "mode",
+            "argument `mode` of initializer `kaiming_normal` should be a name",
         ),
-        ("constant", "initializer `constant` needs the argument `val`"),
+        ("constant", "val", "initializer `constant` needs the argument `val`"),
     ],
 )
-def test_a_wrong_initializer_says_what_is_wrong(initializer, message):
+def test_a_wrong_initializer_says_what_is_wrong(initializer, key, message):
     found = problem({"kernel_initializer": initializer})
-    assert found.path == "kernel_initializer"
+    assert found.path == f"kernel_initializer.{key}"
     assert found.message == message
 
 
@@ -197,6 +204,14 @@ def test_a_wrong_initializer_says_what_is_wrong(initializer, message):
 def test_what_torch_refuses_or_warns_of_is_an_error(initializer):
     found = problem({"kernel_initializer": initializer})
     assert found.message.startswith(f"initializer `{initializer['type']}`: ")
+
+
+def test_an_argument_alone_changes_the_default_initializer():
+    config = HiddenLayers.parse({"kernel_initializer": {"gain": 0.5}})
+    assert config.kernel_initializer == orthogonal(0.5)
+    head = PolicyHeadConfig.parse({"output_kernel_initializer": {"gain": 0.5}})
+    assert head.output_kernel_initializer == orthogonal(0.5)
+    assert head.kernel_initializer == HiddenLayers().kernel_initializer
 
 
 def test_an_initializer_survives_json():

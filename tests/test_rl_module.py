@@ -198,6 +198,44 @@ def test_training_and_exploration_agree_exactly():
 # the contract of what a forward returns
 
 
+def test_a_phase_that_is_none_names_the_three():
+    module = compose(VECTOR, TWO).build()
+    with pytest.raises(ModuleError, match="no phase `trian`; did you mean `train`") as raised:
+        module.action_distribution({}, phase="trian")
+    (problem,) = raised.value.problems
+    assert problem.valid == ("train", "exploration", "inference")
+
+
+def test_an_output_without_inputs_has_no_distribution():
+    with pytest.raises(ModuleError, match="has no `action_dist_inputs`"):
+        compose(VECTOR, TWO).build().action_distribution({})
+
+
+@pytest.mark.parametrize(
+    ("space", "obs", "told"),
+    [
+        (VECTOR, np.zeros(3), r"has the shape \(3,\), where Box\(4,\) float32 needs \(\*B, 4\)"),
+        (VECTOR, torch.zeros(4, 2), r"has the shape \(4, 2\)"),
+        (VECTOR, "left", "is of <U4, not of numbers"),
+        (VECTOR, None, "is of object, not of numbers"),
+        (VECTOR, [[1.0], [1.0, 2.0]], "is no array"),
+        (spaces.Discrete(3), np.array([0, 3]), r"has 3, which is not in Discrete\(3\)"),
+    ],
+)
+def test_an_observation_of_another_space_is_refused(space, obs, told):
+    with pytest.raises(ModuleError, match=f"the observation {told}"):
+        compose(space, TWO).build().act(obs)
+
+
+def test_a_mistake_inside_a_module_is_shown_as_it_is():
+    class Broken(VPG):
+        def _forward(self, batch, **kwargs):
+            return self.nothing
+
+    with pytest.raises(AttributeError, match="nothing"):
+        Broken(VECTOR, TWO).act(np.zeros(4))
+
+
 def test_actions_alone_are_used_as_they_are():
     actions = torch.tensor([1, 0, 1])
     step = returning({Columns.ACTIONS: actions}).act(obs_of((3,)))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from composer.apis import APIs
 from composer.config import Family, Fraction, Size
-from composer.errors import Problem
+from composer.errors import ContractError, Problem
 from composer.heads.base import HeadConfig
 from composer.model_config import TrunkConfig
 from composer.module.rl_module import RLModule
@@ -33,6 +33,23 @@ class AlgorithmConfig(Family, family="algorithm"):
     @abstractmethod
     def required_apis(self) -> APIs:
         """Capabilities without which the module cannot be trained."""
+
+    def require(self, module_class: type[RLModule]) -> None:
+        """Refuses a class of modules that lacks what the algorithm requires.
+
+        Raises:
+            ContractError: For each API that is lacking, with a method to paste.
+        """
+        lacking = (api for api in self.required_apis() if not module_class.offers(api))
+        problems = [
+            Problem(
+                f"{self.type} requires {api.label()}, which {module_class.__name__} lacks: add "
+                f"`{api.signature}`, for instance\n{api.paste}"
+            )
+            for api in sorted(lacking, key=lambda api: api.label())
+        ]
+        if problems:
+            raise ContractError(*problems)
 
     @abstractmethod
     def layout(self, observation: SpaceFacts) -> dict[str, TrunkConfig]:

@@ -11,7 +11,7 @@ from composer.algorithms.base import Algorithm, Batch, OnPolicyConfig
 from composer.apis import APIs, PolicyAPI, ValueFunctionAPI
 from composer.columns import Columns
 from composer.config import Size
-from composer.errors import ContractError, Problem
+from composer.errors import Problem
 from composer.heads.base import HeadConfig
 from composer.heads.policy import PolicyHeadConfig
 from composer.heads.value import ValueHeadConfig
@@ -96,11 +96,8 @@ class PPO(Algorithm):
     """
 
     def __init__(self, config: PPOConfig, module: RLModule, generator: torch.Generator) -> None:
-        if not isinstance(module, ValueFunctionAPI):
-            raise ContractError(
-                f"ppo requires ValueFunctionAPI, which {type(module).__name__} lacks: add\n"
-                f"{ValueFunctionAPI.paste}"
-            )
+        config.require(type(module))
+        assert isinstance(module, ValueFunctionAPI)
         self.config = config
         self.module = module
         self.critic: ValueFunctionAPI = module

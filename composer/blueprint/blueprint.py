@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from composer.apis import API
-from composer.blueprint.cost import count_parameters
+from composer.blueprint.cost import count_parameters, fitting_in_memory
 from composer.blueprint.explain import explain
 from composer.blueprint.nodes import EncoderNode, HeadNode, Node
 from composer.config import Config, Listed
@@ -135,13 +135,17 @@ class Blueprint(Config):
             seed: Each part draws from its own stream, so that the same seed gives a part the same
                 weights whatever else the module has.
             inference_only: Only what actions depend on.
+
+        Raises:
+            CompositionError: If a part is too large for the memory.
         """
         kept = [n for n in self.nodes if not inference_only or n.name in self.inference_nodes]
         built: dict[str, nn.Module] = {}
         with _reproducible() as generator:
             for node in kept:
                 generator.manual_seed(derive_seed(seed, node.name))
-                built[node.name] = node.build()
+                with fitting_in_memory(node):
+                    built[node.name] = node.build()
         heads = [node for node in kept if isinstance(node, HeadNode)]
         module_class = ComposedRLModule.offering(frozenset(node.config.offers for node in heads))
         module = module_class(

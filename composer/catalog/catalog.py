@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import resources
 from typing import Any, Self, TypeVar
 
@@ -13,7 +14,7 @@ from composer.catalog.rules import ActionRule, CatalogConfig, ObservationRule, i
 from composer.config import Auto
 from composer.distributions.base import DistributionConfig
 from composer.encoders.base import EncoderConfig
-from composer.errors import CompositionError, Problem
+from composer.errors import CompositionError, Problem, at_path, nearest_first
 from composer.spaces import describe, facts
 
 Part = TypeVar("Part", EncoderConfig, DistributionConfig)
@@ -98,14 +99,14 @@ class Catalog:
             name, rule = _first_match(family, rules, space, algorithm, trunk, key, path)
             reason = Reason(kind="rule", name=name, why=rule.why)
             hints = wanted.hints if wanted is not None else {}
-            config = _with_hints(family, name, rule, hints, path)
+            config = _with_hints(family, name, rule, hints, space, path)
         if refusal := config.refusal(space):
             chosen = "" if reason is GIVEN else f" (chosen by rule `{reason.name}`)"
-            raise CompositionError(Problem(refusal + chosen, path=path, value=config.type))
+            raise CompositionError(_unfit(config, refusal + chosen, space, path))
         try:
             return config.resolve(space), reason
         except CompositionError as error:
-            problems = (Problem(p.message, path=path, value=config.type) for p in error.problems)
+            problems = (_below(problem, path, config.type) for problem in error.problems)
             raise CompositionError(*problems) from None
 
 
@@ -125,7 +126,7 @@ def _first_match(
         if mismatch is None:
             return name, rule
         tried.append(f"rule `{name}` does not apply: {mismatch}")
-    fitting = tuple(tag for tag in family.tags() if _fits(family.members[tag], space))
+    fitting = _fitting(family, space)
     own_rule = "a rule of your own in catalog"
     raise CompositionError(
         Problem(
@@ -135,9 +136,34 @@ def _first_match(
             path=path,
             value="auto",
             valid=fitting,
-            fix=f"{path.replace('.', '/')}={fitting[0]}, or {own_rule}" if fitting else own_rule,
+            fix=f"{choice_of(path)}={fitting[0]}, or {own_rule}" if fitting else own_rule,
         )
     )
+
+
+def choice_of(path: str) -> str:
+    """What is typed to choose a part: the group where there is one, else the path."""
+    return path.replace(".", "/") if path.count(".") == 1 else path
+
+
+def _unfit(config: Any, refusal: str, space: gym.Space, path: str) -> Problem:
+    """The problem of a part that cannot take the space; what could is named."""
+    fitting = _fitting(config.root, space)
+    fix = f"{choice_of(path)}={fitting[0]}" if fitting else None
+    return Problem(refusal, path=path, value=config.type, valid=fitting, fix=fix)
+
+
+def _below(problem: Problem, path: str, tag: str) -> Problem:
+    """What a part says of its own options, as a problem of the whole configuration."""
+    if not problem.path:
+        return replace(problem, path=path, value=tag)
+    fix = problem.fix and f"{path}.{problem.fix}"
+    return replace(at_path(problem, path), fix=fix)
+
+
+def _fitting(family: Any, space: gym.Space) -> tuple[str, ...]:
+    """The types that could take a space."""
+    return tuple(tag for tag in family.tags() if _fits(family.members[tag], space))
 
 
 def _fits(member: type[Part], space: gym.Space) -> bool:
@@ -146,23 +172,28 @@ def _fits(member: type[Part], space: gym.Space) -> bool:
     return not any(o.is_required() for o in options) and member().refusal(space) is None
 
 
-def _with_hints(family: Any, name: str, rule: Any, hints: Mapping[str, Any], path: str) -> Any:
+def _with_hints(
+    family: Any, name: str, rule: Any, hints: Mapping[str, Any], space: gym.Space, path: str
+) -> Any:
     """The rule's choice, with the user's fields."""
-    chosen = rule.use
+    chosen, fitting = rule.use, _fitting(family, space)
     foreign = [key for key in hints if key not in type(chosen).model_fields]
-    if foreign:
-        raise CompositionError(
-            *(
-                Problem(
-                    f"rule `{name}` chooses {family.family} `{chosen.type}`, which has no option "
-                    f"`{key}`; it belongs to {' and '.join(family.owners(key))}",
-                    path=f"{path}.{key}",
-                    value=hints[key],
-                    valid=tuple(sorted(set(type(chosen).model_fields) - {"type"})),
-                    fix=f"{path.replace('.', '/')}={family.owners(key)[0]}",
-                )
-                for key in foreign
+    problems = []
+    for key in foreign:
+        owners = family.owners(key)
+        able = next((owner for owner in owners if owner in fitting), None)
+        unable = "" if able else f", which cannot take {describe(space)}"
+        problems.append(
+            Problem(
+                f"rule `{name}` chooses {family.family} `{chosen.type}`, which has no option "
+                f"`{key}`; it belongs to {' and '.join(owners)}{unable}",
+                path=f"{path}.{key}",
+                value=hints[key],
+                valid=nearest_first(key, set(type(chosen).model_fields) - {"type"}),
+                fix=f"{choice_of(path)}={able}" if able else None,
             )
         )
+    if problems:
+        raise CompositionError(*problems)
     own = {field: getattr(chosen, field) for field in chosen.model_fields_set}
     return type(chosen).parse({**own, **hints}, path)

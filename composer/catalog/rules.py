@@ -6,14 +6,19 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, model_validator
 
-from composer.config import Config, Frozen, FrozenDict, Listed, invalid_value
+from composer.config import Config, Frozen, FrozenDict, Listed
 from composer.distributions.base import DistributionConfig
 from composer.encoders.base import EncoderConfig
 from composer.errors import shown
+from composer.problems import invalid_value
 from composer.spaces import SpaceFacts
 
 
 def _one_or_more(value: object) -> object:
+    if value in ([], ()):
+        raise invalid_value(
+            "nothing is in an empty list, so the rule never applies; null asks nothing"
+        )
     return (value,) if isinstance(value, str | int | bool) else value
 
 
@@ -90,14 +95,14 @@ def _meets(wanted: Any, given: Any) -> bool:
         return False
     if isinstance(wanted, Range):
         return wanted.holds(given)
-    if wanted and isinstance(wanted[0], Range):
+    if isinstance(given, tuple):
         return len(wanted) == len(given) and all(map(Range.holds, wanted, given))
     return any(fnmatch.fnmatchcase(given, pattern) for pattern in wanted)
 
 
 def _words(wanted: Any) -> str:
     if isinstance(wanted, tuple):
-        return " or ".join(map(str, wanted)) if isinstance(wanted[0], str) else shown(wanted)
+        return " or ".join(wanted) if wanted and isinstance(wanted[0], str) else shown(wanted)
     return shown(wanted)
 
 

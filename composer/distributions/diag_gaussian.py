@@ -10,13 +10,14 @@ from gymnasium import spaces
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from composer.config import invalid_value
 from composer.distributions.base import (
     ActionDistribution,
     ActionMap,
     Distribution,
     DistributionConfig,
 )
+from composer.errors import Problem
+from composer.problems import invalid_keys
 from composer.spaces import describe, flat_dim
 
 LOG_2PI = math.log(2 * math.pi)
@@ -35,12 +36,18 @@ class DiagGaussianConfig(DistributionConfig):
 
     @model_validator(mode="after")
     def _ordered(self) -> "DiagGaussianConfig":
-        if not self.log_std_min <= self.log_std_init <= self.log_std_max:
-            raise invalid_value(
-                f"log_std_init {self.log_std_init} must lie between log_std_min "
-                f"{self.log_std_min} and log_std_max {self.log_std_max}"
+        low, start, high = self.log_std_min, self.log_std_init, self.log_std_max
+        if low > high:
+            message = f"log_std_min {low} is above log_std_max {high}"
+        elif not low <= start <= high:
+            message = (
+                f"log_std_init {start} must lie between log_std_min {low} and log_std_max {high}"
             )
-        return self
+        else:
+            return self
+        names = ("log_std_min", "log_std_max", "log_std_init")
+        name = next(name for name in names if name in self.model_fields_set)
+        raise invalid_keys((name, getattr(self, name), Problem(message)))
 
     def refusal(self, space: gym.Space) -> str | None:
         if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):

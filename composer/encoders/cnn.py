@@ -1,17 +1,18 @@
 """`cnn`: images of any size through convolutions, then linear layers."""
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator
 from torch import Tensor, nn
 
 from composer.config import Auto, AutoOr, Config, Listed, Size
 from composer.encoders.base import EncoderConfig
-from composer.errors import CompositionError
+from composer.errors import CompositionError, Problem
 from composer.layers import (
     ACTIVATIONS,
     Activation,
@@ -20,14 +21,18 @@ from composer.layers import (
     initialised,
     orthogonal,
 )
+from composer.problems import invalid_value
 from composer.spaces import Layout, describe, image_layout
 
 
-def _both_axes(value: object) -> object:
-    return (value, value) if isinstance(value, int) else value
+def _both_axes(value: object) -> tuple[object, ...]:
+    sizes = tuple(value) if isinstance(value, list | tuple) else (value, value)
+    if len(sizes) != 2 or not all(type(size) is int and size > 0 for size in sizes):
+        raise invalid_value("expected a positive whole number, or two: for height and for width")
+    return sizes
 
 
-PerAxis = Annotated[Listed[Size], Field(min_length=2, max_length=2), BeforeValidator(_both_axes)]
+PerAxis = Annotated[tuple[int, int], BeforeValidator(_both_axes)]
 """A size for both axes, or one for height and one for width."""
 
 
@@ -47,14 +52,24 @@ class ConvLayer(Config):
 
 
 def _layer(value: object) -> object:
-    if isinstance(value, list | tuple):
-        return dict(zip(("channels", "kernel", "stride", "padding"), value, strict=False)) | (
-            {"too many values": list(value[4:])} if len(value) > 4 else {}
+    if not isinstance(value, list | tuple):
+        return value
+    if not 2 <= len(value) <= 4:
+        raise invalid_value(
+            "a convolution is [channels, kernel, stride, padding], the last two of which may be "
+            f"left out; this has {len(value)} value{'s' * (len(value) != 1)}"
         )
-    return value
+    return dict(zip(("channels", "kernel", "stride", "padding"), value, strict=False))
 
 
-Filters = Listed[Annotated[ConvLayer, BeforeValidator(_layer)]]
+def _layers(value: object) -> object:
+    is_list = isinstance(value, list | tuple)
+    if is_list and all(isinstance(item, list | tuple | Mapping | ConvLayer) for item in value):
+        return value
+    raise invalid_value("expected a list of convolutions, each a list: [[32,8,4],[64,4,2]]")
+
+
+Filters = Annotated[Listed[Annotated[ConvLayer, BeforeValidator(_layer)]], BeforeValidator(_layers)]
 
 
 class CNNEncoderConfig(HiddenLayers, EncoderConfig):
@@ -105,8 +120,13 @@ class CNNEncoderConfig(HiddenLayers, EncoderConfig):
                 kernel > 2 * size for kernel, size in zip(layer.kernel, sides, strict=True)
             ):
                 raise CompositionError(
-                    f"filters[{index}] has kernel {list(layer.kernel)}, but only "
-                    f"{sides[0]}×{sides[1]} pixels are left of {describe(space)}"
+                    Problem(
+                        f"only {sides[0]}×{sides[1]} pixels are left of {describe(space)} where "
+                        "this convolution begins, too few for its kernel",
+                        path=f"filters[{index}].kernel",
+                        value=layer.kernel,
+                        fix="filters=auto",
+                    )
                 )
             channels, sides = layer.channels, out
         return channels, sides[0], sides[1]
@@ -122,7 +142,7 @@ class CNNEncoderConfig(HiddenLayers, EncoderConfig):
         for layer in self.filters:
             if layer.padding == "same":
                 layers.append(nn.ZeroPad2d(_same_padding(layer, sides)))
-            conv = nn.Conv2d(channels, layer.channels, _pair(layer.kernel), _pair(layer.stride))
+            conv = nn.Conv2d(channels, layer.channels, layer.kernel, layer.stride)
             layers.append(initialised(conv, self.conv_initializer, self.bias_initializer))
             layers.append(ACTIVATIONS[self.activation]())
             sides = [layer.out_size(size, axis) for axis, size in enumerate(sides)]
@@ -171,10 +191,6 @@ def _sizes(space: gym.Space, layout: Any) -> tuple[int, int, int]:
     assert space.shape is not None
     first, middle, last = space.shape
     return (last, first, middle) if layout == "hwc" else (first, middle, last)
-
-
-def _pair(sizes: tuple[int, ...]) -> tuple[int, int]:
-    return sizes[0], sizes[1]
 
 
 def _same_padding(layer: ConvLayer, sides: list[int]) -> tuple[int, int, int, int]:

@@ -20,7 +20,6 @@ from composer.errors import (
     ConfigError,
     Problem,
     did_you_mean,
-    nearest,
     nearest_first,
 )
 from composer.loading.failures import explained
@@ -83,13 +82,13 @@ class Loaded:
         """The problem of `env=cartpol`, in the words in which it was typed."""
         name = str(problem.value)
         names = {*self.read.files.options(group), *problem.valid}
-        close = nearest(name, names)
+        ordered = nearest_first(name, names)
         return replace(
             problem,
             message=f"there is no {group.rpartition('/')[2]} `{name}`{did_you_mean(name, names)}",
             path=group.replace("/", "."),
-            valid=nearest_first(name, names),
-            fix=f"{group}={close}" if close else None,
+            valid=ordered,
+            fix=f"{group}={ordered[0]}",
         )
 
     def _selection(self, owner: str, group: str) -> str | None:

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from composer.apis import InferenceOnlyAPI, ValueFunctionAPI
+from composer.apis import API, InferenceOnlyAPI, PolicyAPI, ValueFunctionAPI
 from composer.columns import Columns
 from composer.distributions.base import ActionDistribution, ActionMap, Distribution
-from composer.errors import CheckpointError, ModuleError, did_you_mean
+from composer.errors import CheckpointError, ModuleError, Problem, did_you_mean, nearest_first
 from composer.files import (
     atomic_directory,
     read_tensors,
@@ -29,6 +29,7 @@ from composer.spaces import (
     leaf_spaces,
     leaves,
     map_structure,
+    misfit,
     space_to_data,
     to_tensors,
 )
@@ -119,6 +120,16 @@ class RLModule(nn.Module):
             self._catalog = Catalog.default()
         return self._catalog
 
+    @classmethod
+    def offers(cls, api: type[API]) -> bool:
+        """Whether the class can do what an algorithm may require."""
+        if api is not PolicyAPI:
+            return api.is_offered_by(cls)
+        by_phase = cls._forward_train, cls._forward_exploration
+        inherited = RLModule._forward_train, RLModule._forward_exploration
+        written = (own is not base for own, base in zip(by_phase, inherited, strict=True))
+        return cls._forward is not RLModule._forward or all(written)
+
     # --- hooks
 
     def setup(self) -> None:
@@ -205,17 +216,28 @@ class RLModule(nn.Module):
             out: With `action_dist_inputs`.
             phase: Each phase may have a distribution of its own.
             mask: What may be chosen, True where it may; `(*B, K)` bool.
+
+        Raises:
+            ModuleError: If there is no such phase, or no `action_dist_inputs`.
         """
         if phase not in self._bound:
-            made = {
-                "train": self.get_train_action_dist_cls,
-                "exploration": self.get_exploration_action_dist_cls,
-                "inference": self.get_inference_action_dist_cls,
-            }[phase]()
-            self._bound[phase] = (
-                made if isinstance(made, ActionDistribution) else made.for_space(self.action_space)
-            )
-        return self._bound[phase](out[Columns.ACTION_DIST_INPUTS], mask)
+            self._bound[phase] = self._distribution_for(phase)
+        inputs = out.get(Columns.ACTION_DIST_INPUTS)
+        if inputs is None:
+            raise ModuleError(f"what the forward returned has no `{Columns.ACTION_DIST_INPUTS}`")
+        return self._bound[phase](inputs, mask)
+
+    def _distribution_for(self, phase: Phase) -> ActionDistribution:
+        makers = {
+            "train": self.get_train_action_dist_cls,
+            "exploration": self.get_exploration_action_dist_cls,
+            "inference": self.get_inference_action_dist_cls,
+        }
+        if phase not in makers:
+            message = f"there is no phase `{phase}`{did_you_mean(str(phase), makers)}"
+            raise ModuleError(Problem(message, valid=nearest_first(str(phase), makers)))
+        made = makers[phase]()
+        return made if isinstance(made, ActionDistribution) else made.for_space(self.action_space)
 
     def act(
         self,
@@ -240,24 +262,33 @@ class RLModule(nn.Module):
             prev_actions: The normalised actions of the step before.
             prev_rewards: The rewards of the step before, `(*B,)`.
             generator: The stream that samples are drawn from; torch's global one by default.
+
+        Raises:
+            ModuleError: If the observations are not a batch of the observation space.
         """
         device = self.device
-        batch = {Columns.OBS: to_tensors(obs, device)}
-        if state is None and self._stateful:
-            state = self._first_state(batch[Columns.OBS])
-        for column, given in (
-            (Columns.STATE_IN, state),
-            (Columns.ACTION_MASK, action_mask),
-            (Columns.IS_FIRST, is_first),
-            ("prev_actions", prev_actions),
-            ("prev_rewards", prev_rewards),
-        ):
-            if given is not None:
-                batch[column] = to_tensors(given, device)
-        with torch.no_grad():
-            if deterministic:
-                return self._finish(self._forward_inference(batch), batch, "inference", None)
-            return self._finish(self._forward_exploration(batch), batch, "exploration", generator)
+        try:
+            batch = {Columns.OBS: to_tensors(obs, device)}
+            if state is None and self._stateful:
+                state = self._first_state(batch[Columns.OBS])
+            for column, given in (
+                (Columns.STATE_IN, state),
+                (Columns.ACTION_MASK, action_mask),
+                (Columns.IS_FIRST, is_first),
+                ("prev_actions", prev_actions),
+                ("prev_rewards", prev_rewards),
+            ):
+                if given is not None:
+                    batch[column] = to_tensors(given, device)
+            with torch.no_grad():
+                if deterministic:
+                    return self._finish(self._forward_inference(batch), batch, "inference", None)
+                out = self._forward_exploration(batch)
+                return self._finish(out, batch, "exploration", generator)
+        except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error:
+            if wrong := misfit(self.observation_space, obs):
+                raise ModuleError(wrong) from error
+            raise
 
     def _finish(
         self,

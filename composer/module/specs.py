@@ -6,6 +6,7 @@ from typing import Any
 
 import gymnasium as gym
 
+from composer.algorithms.base import AlgorithmConfig
 from composer.catalog.catalog import Catalog
 from composer.composition import compose
 from composer.errors import ModuleError
@@ -25,7 +26,8 @@ class RLModuleSpec:
         catalog: The decision tree; by default the one Composer ships.
         inference_only: Leave out what only training needs.
         learner_only: The module is never used for acting.
-        algorithm: Whose layout and heads a composed module has; None is a policy head only.
+        algorithm: Whose layout and heads a composed module has, and what a hand-written class
+            must offer; None is a policy head only.
     """
 
     module_class: type[RLModule] | None = None
@@ -42,6 +44,7 @@ class RLModuleSpec:
 
         Raises:
             ModuleError: If a space is missing, or the class is no RLModule.
+            ContractError: If the class lacks what the algorithm requires.
             ComposerError: If the model cannot be composed.
         """
         if self.observation_space is None or self.action_space is None:
@@ -55,6 +58,8 @@ class RLModuleSpec:
             raise ModuleError(
                 f"module_class is {self.module_class!r}; it must be a subclass of RLModule"
             )
+        if self.algorithm is not None:
+            AlgorithmConfig.parse(self.algorithm, "algorithm").require(self.module_class)
         config = self.model_config
         return self.module_class(
             observation_space=self.observation_space,

@@ -1,0 +1,264 @@
+"""Pydantic's errors as problems: in the words of the YAML, each with a line to type."""
+
+import re
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from composer.errors import Problem, did_you_mean, nearest, nearest_first, shown
+from composer.fixes import (
+    Wrong,
+    entry_line,
+    errors_at,
+    line,
+    nearest_numbers,
+    other_forms,
+    replaced,
+)
+from composer.places import (
+    Loc,
+    at,
+    config_at,
+    described,
+    entry_at,
+    is_of_family,
+    join_path,
+    stem_of,
+)
+
+
+def invalid_value(message: str, valid: Iterable[str] = ()) -> PydanticCustomError:
+    """What a field's validator raises: a message, and the names that would have been right."""
+    return PydanticCustomError("problem", "{message}", {"message": message, "valid": tuple(valid)})
+
+
+def invalid_keys(*errors: tuple[str, object, Problem], kind: str = "value") -> ValidationError:
+    """What a validator of a whole mapping raises: for each wrong key its value and a problem.
+
+    Args:
+        errors: The key, empty for the mapping itself; its value; what is wrong with it.
+        kind: `value`, `unknown` where no such key exists, `unnamed` where a type is missing.
+    """
+    return ValidationError.from_exception_data(
+        "problem",
+        [
+            InitErrorDetails(
+                type=PydanticCustomError(
+                    "problem",
+                    "{message}",
+                    {"message": problem.message, "valid": problem.valid, "kind": kind},
+                ),
+                loc=(key,) if key else (),
+                input=value,
+            )
+            for key, value, problem in errors
+        ],
+    )
+
+
+def problems_of(error: ValidationError, root: Any, data: object, path: str = "") -> list[Problem]:
+    """One problem for each mistake, in the words of the YAML.
+
+    Args:
+        error: What validating the data raised.
+        root: The config class that did.
+        data: What was validated.
+        path: Where the data stands in the whole configuration.
+    """
+    misnamed: dict[Loc, Problem] = {}
+    problems: list[Problem] = []
+    for details in error.errors():
+        wrong = Wrong(root, data, details["loc"], details["input"], path)
+        entry, problem = _misnamed_entry(details, wrong)
+        if problem is None:
+            problems.append(_problem(details, wrong))
+        elif entry not in misnamed:
+            misnamed[entry] = problem
+            problems.append(problem)
+    return problems
+
+
+def _problem(details: Any, wrong: Wrong) -> Problem:
+    loc, value, context = wrong.loc, wrong.value, details.get("ctx", {})
+    path = join_path(wrong.prefix, loc)
+    if details["type"] == "extra_forbidden":
+        return _unknown_key(config_at(wrong.root, wrong.data, loc[:-1]), wrong)
+    if details["type"] == "missing":
+        owner = config_at(wrong.root, wrong.data, loc[:-1])
+        message = f"{described(owner)} needs `{loc[-1]}`, which is not given"
+        fix = f"{path}=…" if stem_of(loc) == loc else wrong.fix(_outer_default(wrong))
+        return Problem(message, path=path, value="???", fix=fix)
+    valid = tuple(context.get("valid", ()))
+    if details["type"] == "problem":
+        message = context["message"]
+    elif details["type"] == "literal_error":
+        expected = context["expected"].replace(" or ", ", ").split(", ")
+        names = tuple(part.strip("'") for part in expected)
+        valid = nearest_first(str(value), names)
+        message = f"`{shown(value)}` is none of the choices{did_you_mean(str(value), names)}"
+    else:
+        message = _in_yaml_words(details["msg"])
+        if details["type"].endswith("_type"):
+            message += f", not {_kind(value)}"
+    kind = context.get("kind")
+    if kind == "unknown":
+        fix = _renamed(wrong, nearest(str(loc[-1]), valid))
+    elif kind == "unnamed":
+        fix = wrong.fix(((*loc, "type"), tag) for tag in valid)
+    else:
+        close = nearest(value, valid) if isinstance(value, str) else None
+        fix = wrong.fix([(loc, close)], meant=True) if close else None
+        fix = fix or wrong.fix(_candidates(wrong, valid, context))
+    return Problem(message, path=path, value=value, valid=valid, fix=fix)
+
+
+def _candidates(
+    wrong: Wrong, valid: Iterable[str], context: Mapping[str, Any]
+) -> Iterator[tuple[Loc, object]]:
+    """Places and values that may be right instead, the likeliest first."""
+    loc, value = wrong.loc, wrong.value
+    yield from ((loc, form) for form in other_forms(value))
+    yield from _default(wrong, loc)
+    yield from ((loc, number) for number in nearest_numbers(value, context))
+    yield from ((loc, name) for name in valid)
+    yield from _outer_default(wrong)
+
+
+def _default(wrong: Wrong, loc: Loc) -> Iterator[tuple[Loc, object]]:
+    """What a field is where nothing is said."""
+    owner = config_at(wrong.root, wrong.data, loc[:-1])
+    field = owner.model_fields.get(str(loc[-1])) if loc else None
+    if field is not None and not field.is_required():
+        yield loc, _plain(field.get_default(call_default_factory=True))
+
+
+def _outer_default(wrong: Wrong) -> Iterator[tuple[Loc, object]]:
+    """The default of the nearest field that holds the value and has one."""
+    outer = (_default(wrong, wrong.loc[:end]) for end in range(len(wrong.loc) - 1, 0, -1))
+    found = next((item for default in outer for item in default), None)
+    if found is not None and found[1] != {}:
+        yield found
+
+
+def _plain(value: object) -> object:
+    """A default as YAML would have it."""
+    if isinstance(value, BaseModel):
+        said = {"type", *value.model_dump(exclude_defaults=True)}
+        return {key: item for key, item in value.model_dump(mode="json").items() if key in said}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _renamed(wrong: Wrong, name: str | None) -> str | None:
+    """The line that gives the value to the key of another name, mended where it is wrong too."""
+    if name is None:
+        return None
+    owner = config_at(wrong.root, wrong.data, wrong.loc[:-1])
+    if is_of_family(owner) and owner is owner.root:  # `auto`: any member that has the option
+        key, prefix = wrong.loc[-1], join_path(wrong.prefix, wrong.loc[:-1])
+        member = owner.members[owner.owners(name)[0]]
+        wrong = Wrong(member, {key: wrong.value}, (key,), wrong.value, prefix)
+    loc, data = (*wrong.loc[:-1], name), at(wrong.data, wrong.loc[:-1])
+    if isinstance(wrong.value, Mapping) and wrong.value:
+        return entry_line(join_path(wrong.prefix, loc), wrong.value)
+    try:
+        renamed = {name if key == wrong.loc[-1] else key: data[key] for key in data}
+        changed = replaced(wrong.data, loc[:-1], renamed)
+    except (LookupError, TypeError):  # the owner is no plain data
+        return line(join_path(wrong.prefix, loc), wrong.value)
+    left = errors_at(wrong.root, changed, loc)
+    if not left:
+        return wrong.line(changed, loc)
+    below = left[0]
+    return _problem(
+        below, Wrong(wrong.root, changed, below["loc"], below["input"], wrong.prefix)
+    ).fix
+
+
+def _in_yaml_words(message: str) -> str:
+    message = message.replace("Input should", "the value should")
+    message = message.replace("a valid tuple", "a list")
+    message = message.replace(
+        "Keys should be strings", "a key should be text, in quotes if need be"
+    )
+    return re.sub(r"a valid dictionary( or instance of \w+)?", "a mapping", message)
+
+
+def _unknown_key(owner: Any, wrong: Wrong) -> Problem:
+    key, path = str(wrong.loc[-1]), join_path(wrong.prefix, wrong.loc)
+    names = [name for name in owner.model_fields if name != "type"]
+    others = (
+        [tag for tag in owner.root.owners(key) if owner.members[tag] is not owner]
+        if is_of_family(owner)
+        else []
+    )
+    if others:
+        tag = owner.model_fields["type"].default
+        return Problem(
+            f"`{key}` belongs to {owner.family} {_either(others)}, but `{tag}` is selected",
+            path=path,
+            value=wrong.value,
+            valid=tuple(sorted(names)),
+            fix=f"{path.rpartition('.')[0]}={others[0]}" if "." in path else None,
+        )
+    return Problem(
+        f"{described(owner)} has no option `{key}`{did_you_mean(key, names)}",
+        path=path,
+        value=wrong.value,
+        valid=nearest_first(key, names),
+        fix=_renamed(wrong, nearest(key, names)),
+    )
+
+
+def _misnamed_entry(details: Any, wrong: Wrong) -> tuple[Loc, Problem | None]:
+    """The problem of an entry of a mapping by name that lacks what it needs, but nearly has the
+    name of another one: `catalog.observation.vectr`.
+    """
+    loc, context = wrong.loc, details.get("ctx", {})
+    entry = entry_at(wrong.root, wrong.data, loc)
+    if entry is None:
+        return loc, None
+    key, siblings = str(entry[-1]), at(wrong.data, entry[:-1])
+    if details["type"] == "missing":
+        names = set(siblings) - {key}
+        needs = f"\na new one needs `{loc[-1]}`"
+    elif context.get("kind") == "unnamed":
+        names, needs = set(siblings) - {key}, ""
+    elif loc == (*entry, "type") and _is_untyped(siblings[key]):  # its name was taken for one
+        names, needs = set(context.get("valid", ())), ""
+    else:
+        return loc, None
+    right = nearest(key, names)
+    if right is None:
+        return loc, None
+    what = described(config_at(wrong.root, wrong.data, entry)).removeprefix("the ")
+    return entry, Problem(
+        f"there is no {what} `{key}`; did you mean `{right}`?{needs}",
+        path=join_path(wrong.prefix, entry),
+        value=siblings[key],
+        valid=nearest_first(key, names),
+        fix=entry_line(join_path(wrong.prefix, (*entry[:-1], right)), siblings[key]),
+    )
+
+
+def _is_untyped(entry: object) -> bool:
+    return isinstance(entry, Mapping) and "type" not in entry
+
+
+def _either(tags: list[str]) -> str:
+    quoted = [f"`{tag}`" for tag in tags]
+    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"
+
+
+def _kind(value: object) -> str:
+    names = {
+        dict: "a mapping",
+        list: "a list",
+        tuple: "a list",
+        str: "a string",
+        bool: "a boolean",
+    }
+    names |= {int: "an integer", float: "a number", types.NoneType: "null"}
+    return names.get(type(value), type(value).__name__)
