@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from composer.config import Config, Family, join_path
+from composer.config import Config, Family
 from composer.errors import ComposerError, ConfigError, Problem, RunDirectoryError
 from composer.experiment import Experiment
 from composer.loading import Job, Loader
+from composer.places import join_path
 
 RUNS = Path("runs")
 """Where runs are written unless a directory is named."""
