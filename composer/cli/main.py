@@ -30,6 +30,17 @@ def _train(parser: argparse.ArgumentParser) -> None:
 
 def _explain(parser: argparse.ArgumentParser) -> None:
     _words(parser)
+    parser.add_argument("--all", action="store_true", help="every setting of every part")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
+        "--out", metavar="FILE", help="draw it: model.html, model.svg, model.png or model.mmd"
+    )
+    instead.add_argument("--json", action="store_true", help="the same facts, for programs")
+    instead.add_argument(
+        "--yaml",
+        action="store_true",
+        help="the whole experiment, to save as conf/experiment/NAME.yaml",
+    )
 
 
 def _eval(parser: argparse.ArgumentParser) -> None:
