@@ -120,23 +120,23 @@ observation  Box(4,) float32
 action       Discrete(2)
 algorithm    ppo
 
-part            is           in → out              parameters  multiply-adds    bytes
-main.encoder    mlp          Box(4,) float32 → 64       4,480          4,352  17.9 kB
+part            is           in → out              params  mul-adds    bytes
+main.encoder    mlp          Box(4,) float32 → 64   4,480     4,352  17.9 kB
     rule `vector`: a vector goes through linear layers
     not `image`: image is false, not true
     hidden=[64, 64], activation=tanh, layer_norm=false, kernel_initializer=orthogonal(gain=1.414), …
-critic.encoder  mlp          Box(4,) float32 → 3           15             12     60 B
+critic.encoder  mlp          Box(4,) float32 → 3       15        12     60 B
     rule `vector`: a vector goes through linear layers
     not `image`: image is false, not true
     hidden=[3]
     activation=tanh, layer_norm=false, kernel_initializer=orthogonal(gain=1.414), …
-policy          policy       64 → 2                       130            128    520 B
+policy          policy       64 → 2                   130       128    520 B
     needed by ppo
     reads main
     hidden=[], activation=tanh, layer_norm=false, kernel_initializer=orthogonal(gain=1.414), …
-distribution    categorical  2 → 2                          0              0      0 B
+distribution    categorical  2 → 2                      0         0      0 B
     rule `discrete`: one of n actions has a probability each
-value           value        3 → 1                          4              3     16 B
+value           value        3 → 1                      4         3     16 B
     needed by ppo
     reads critic
     hidden=[], activation=tanh, layer_norm=false, kernel_initializer=orthogonal(gain=1.414), …
@@ -209,6 +209,7 @@ def test_what_is_no_default_says_where_it_was_set(conf, capsys):
     for line in (
         "    activation=silu  set by conf/experiment/mine.yaml:4",
         f"    layer_norm=true  set by {rule} (command line)",
+        "    given\n    type=mlp  set by conf/experiment/mine.yaml:5",
         "    hidden=[9]  set by conf/experiment/mine.yaml:5",
         "    hidden=[5]  set by model.heads.value.hidden=[5] (command line)",
     ):
@@ -220,6 +221,14 @@ def test_what_is_no_default_says_where_it_was_set(conf, capsys):
     assert changes["env.type=gym"] == "env=acrobot (command line)"
     assert changes["env.num_envs=16"].startswith("composer/conf/tuned/acrobot_ppo.yaml:3")
     assert not any("activation" in setting for setting in changes)
+
+
+def test_a_trunk_with_an_encoder_of_its_own_takes_nothing_from_main(conf, capsys):
+    rule = "catalog.observation.vector.use.hidden=[5]"
+    words = ["model.trunks.critic.encoder=auto", "model.encoder={type: mlp, hidden: [9]}", rule]
+    out = told(words, capsys)
+    assert "    hidden=[9]  set by model.encoder={type: mlp, hidden: [9]} (command line)\n" in out
+    assert f"    hidden=[5]  set by {rule} (command line)\n" in out
 
 
 def test_what_follows_from_the_space_says_so():
@@ -236,7 +245,8 @@ def test_json_is_the_explanation_and_nothing_else(conf, capsys):
     data = json.loads(told([*conf, "--json"], capsys))
     critic = part_of_data(data, "critic.encoder")
     assert critic["cost"] == {"parameters": 4 * 9 + 9, "bytes": 4 * 45, "multiply_adds": 36}
-    assert critic["settings"][0] == {
+    assert critic["settings"][0]["path"] == "model.trunks.critic.encoder.type"
+    assert critic["settings"][1] == {
         "path": "model.trunks.critic.encoder.hidden",
         "value": [9],
         "is_default": False,

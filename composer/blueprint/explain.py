@@ -1,11 +1,11 @@
 """What there is to say about a blueprint, as data: text, JSON and pages are made from it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from composer.blueprint.cost import Cost, measure
-from composer.blueprint.nodes import DistributionNode, Node
+from composer.blueprint.nodes import DistributionNode, HeadNode, Node
 from composer.config import Auto, Config
 from composer.spaces import describe
 
@@ -87,7 +87,8 @@ def explained(
         origin: Where values of the configuration were set, where that is known.
         settings: What differs from the defaults in the whole experiment.
     """
-    parts = tuple(_part(node, blueprint, origin) for node in blueprint.nodes)
+    changed = tuple(settings)
+    parts = tuple(_part(node, blueprint, origin, changed) for node in blueprint.nodes)
     shown = {setting.path for part in parts for setting in part.settings}
     return Explanation(
         observation=describe(blueprint.observation_space),
@@ -100,23 +101,28 @@ def explained(
         requires=blueprint.requires,
         drops=blueprint.non_inference_parts,
         fingerprint=blueprint.fingerprint,
-        settings=tuple(setting for setting in settings if setting.path not in shown),
+        settings=tuple(setting for setting in changed if setting.path not in shown),
     )
 
 
-def _part(node: Node, blueprint: "Blueprint", origin: FindOrigin | None) -> Part:
-    config: Config = node.config  # pyright: ignore[reportAttributeAccessIssue]
-    tried = node.reason.tried
+def _part(
+    node: Node,
+    blueprint: "Blueprint",
+    origin: FindOrigin | None,
+    changed: Sequence[Setting],
+) -> Part:
+    config: Any = node.config  # pyright: ignore[reportAttributeAccessIssue]
+    tried, places = node.reason.tried, _places(node, changed)
     return Part(
         name=node.name,
         kind=str(node.type),
-        type=config.type,  # pyright: ignore[reportAttributeAccessIssue]
+        type=config.type,
         takes=node.takes(),
         out_dim=node.out_dim,
         cost=measure(node),
         reason=str(node.reason),
         rejected={rule.rule: rule.mismatch for rule in tried if rule.mismatch is not None},
-        settings=tuple(_settings(node, config, origin)),
+        settings=(*_type(node, config, places, origin), *_fields(config, places, origin)),
         inputs=node.inputs,
         read_by=tuple(other.name for other in blueprint.nodes if node.name in other.inputs),
         detached=getattr(node, "stop_gradient", False),
@@ -124,21 +130,30 @@ def _part(node: Node, blueprint: "Blueprint", origin: FindOrigin | None) -> Part
     )
 
 
+def _type(
+    node: Node, config: Any, places: Sequence[str], origin: FindOrigin | None
+) -> Iterable[Setting]:
+    """The part's type, where somebody gave it."""
+    if origin is not None and node.reason.kind == "given":
+        for place in places:
+            if set_by := origin(f"{place}.type") or origin(place):
+                yield Setting(f"{place}.type", config.type, is_default=False, set_by=set_by)
+                return
+
+
 _SHOWN_OTHERWISE = ("type", "reads", "stop_gradient")
 
 
-def _settings(node: Node, config: Config, origin: FindOrigin | None) -> Iterable[Setting]:
+def _fields(config: Config, places: Sequence[str], origin: FindOrigin | None) -> Iterable[Setting]:
     """The fields of a part's config, those that differ from the class's defaults first."""
     data, altered = config.to_data(), config.altered()
     for name in sorted(data, key=lambda name: name not in altered):
         if name in _SHOWN_OTHERWISE:
             continue
-        paths = [f"{place}.{name}" for place in _places(node)]
-        setting = Setting(paths[0], data[name])
-        if name in altered:
-            setting = replace(setting, is_default=False)
-            if origin is not None:
-                setting = _placed(setting, paths, origin, type(config).model_fields[name].default)
+        setting = Setting(f"{places[0]}.{name}", data[name], is_default=name not in altered)
+        if origin is not None and not setting.is_default:
+            paths = [f"{place}.{name}" for place in places]
+            setting = _placed(setting, paths, origin, type(config).model_fields[name].default)
         yield setting
 
 
@@ -150,19 +165,18 @@ def _placed(setting: Setting, paths: Iterable[str], origin: FindOrigin, default:
     return replace(setting, set_by="the space") if isinstance(default, Auto) else setting
 
 
-def _places(node: Node) -> list[str]:
+def _places(node: Node, changed: Sequence[Setting]) -> list[str]:
     """Where a part's fields may be set, the strongest first."""
     trunk, _, part = node.name.partition(".")
     if part:
-        places = [f"model.{part}"]
-        places[:0] = [] if trunk == "main" else [f"model.trunks.{trunk}.{part}"]
-    elif isinstance(node, DistributionNode):
-        places = ["model.distribution"]
+        own = f"model.trunks.{trunk}.{part}"
+        has_own = any(setting.path.startswith(own) for setting in changed)
+        place = own if has_own else f"model.{part}"
     else:
-        places = [f"model.heads.{node.name}"]
+        place = f"model.heads.{trunk}" if isinstance(node, HeadNode) else f"model.{trunk}"
     side = "action" if isinstance(node, DistributionNode) else "observation"
     taken = [rule.rule for rule in node.reason.tried if rule.mismatch is None]
-    return places + [f"catalog.{side}.{rule}.use" for rule in taken]
+    return [place, *(f"catalog.{side}.{rule}.use" for rule in taken)]
 
 
 def _sum(costs: Iterable[Cost]) -> Cost:

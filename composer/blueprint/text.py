@@ -78,7 +78,7 @@ def _fields(rows: dict[str, str], width: int) -> Iterator[Line]:
 
 def _table(explanation: Explanation, width: int, every_setting: bool) -> Iterator[Line]:
     """A row and a paragraph for each part."""
-    titles = ("part", "is", "in → out", "parameters", "multiply-adds", "bytes")
+    titles = ("part", "is", "in → out", "params", "mul-adds", "bytes")
     rows = [
         (
             part.name,

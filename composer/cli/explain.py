@@ -76,9 +76,11 @@ def _explained(experiment: Experiment) -> Explanation:
 
 def _altered(value: Any, data: Any, usual: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """The values that differ from the usual ones, by path, as JSON data."""
-    if isinstance(value, Auto):
+    if isinstance(value, Auto) and value != usual:
         yield from ((f"{path}.{name}", data[name]) for name in value.hints)
-    elif isinstance(value, Config):
+        if not value.hints:
+            yield path, data
+    elif isinstance(value, Config) and value != usual:
         if type(usual) is not type(value):
             usual = type(value).model_construct()
             if isinstance(value, Family) and not path.endswith(f".{value.type}"):
