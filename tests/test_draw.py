@@ -10,10 +10,10 @@ import pytest
 from gymnasium import spaces
 
 from composer import compose
-from composer.blueprint.cost import Cost
 from composer.blueprint.draw import draw, mermaid
 from composer.blueprint.explain import Explanation, Part, explained
 from composer.blueprint.graph import graph_of
+from composer.blueprint.measure import Cost
 from composer.blueprint.page import layout, page
 from composer.cli.main import main
 from composer.errors import ComposerError

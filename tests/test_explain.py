@@ -9,8 +9,8 @@ import torch
 from gymnasium import spaces
 
 from composer import compose
-from composer.blueprint.cost import measure
 from composer.blueprint.explain import explained
+from composer.blueprint.measure import measure
 from composer.blueprint.text import plain, styled
 from composer.cli.main import main
 
@@ -86,6 +86,13 @@ def test_measuring_fills_no_weights():
     assert all(not weight.is_meta for weight in after.values())
 
 
+def test_a_model_larger_than_the_memory_is_measured():
+    blueprint = compose(VECTOR, TWO, {"encoder": {"hidden": [10**6, 10**6]}})
+    cost = cost_of(blueprint, "main.encoder")
+    assert cost.multiply_adds == 4 * 10**6 + 10**12
+    assert cost.bytes == 4 * (6 * 10**6 + 10**12)
+
+
 class Layers(torch.nn.Module):
     """Layers whose multiply-adds are known, and functions that do the same."""
 
@@ -94,6 +101,8 @@ class Layers(torch.nn.Module):
         self.lstm = torch.nn.LSTM(3, 4)
         self.cell = torch.nn.GRUCell(4, 5)
         self.kernel = torch.nn.Parameter(torch.zeros(5, 6))
+        self.register_buffer("offset", torch.empty(7).fill_(0.5))
+        self.register_buffer("absent", None)
 
     def forward(self, inputs):
         features, _ = self.lstm(inputs)  # (T, B, 4)
@@ -101,7 +110,9 @@ class Layers(torch.nn.Module):
         features = torch.addmm(torch.zeros(6), features, torch.zeros(6, 6))
         tokens = features.view(-1, 1, 2, 3)
         attended = torch.nn.functional.scaled_dot_product_attention(tokens, tokens, tokens)
-        return torch.nn.functional.linear(attended.flatten(1), weight=torch.zeros(7, 6))
+        return (
+            torch.nn.functional.linear(attended.flatten(1), weight=torch.zeros(7, 6)) + self.offset
+        )
 
 
 def test_recurrent_layers_products_and_attention_are_counted(monkeypatch):

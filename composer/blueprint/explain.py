@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from composer.blueprint.cost import Cost, measure
+from composer.blueprint.measure import Cost, measure
 from composer.blueprint.nodes import DistributionNode, HeadNode, Node
 from composer.config import Auto, Config
 from composer.spaces import describe
