@@ -28,7 +28,8 @@ FLOORS = [
     ["module.specs", "module.multi", "module.checkpoint"],
     ["environments", "loggers", "executors", "training"],
     ["loading"],
-    ["engines.base", "experiment", "engines.local", "engines.ray", "interop", "testing"],
+    ["engines.base", "experiment", "checking", "comparison", "engines.local", "engines.ray"],
+    ["interop", "testing"],
     ["cli"],
 ]
 PLACES = {

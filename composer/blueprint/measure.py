@@ -60,8 +60,9 @@ def _without_weights(node: Node) -> nn.Module:
         return None if weight is None else nn.Parameter(weight.to("meta"), weight.requires_grad)
 
     def kept(module: nn.Module, name: str, buffer: Tensor | None) -> Tensor | None:
-        is_meta = buffer is not None and buffer.is_meta
-        return torch.zeros_like(buffer, device="cpu") if is_meta else buffer
+        if buffer is None or not buffer.is_meta:
+            return buffer
+        return torch.zeros_like(buffer, device="cpu")
 
     # Torch documents that the hooks' results are taken, but types them as giving none.
     hooks: list[tuple[Any, Any]] = [

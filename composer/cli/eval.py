@@ -3,8 +3,7 @@
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
+from composer.cli.console import Console
 from composer.cli.progress import spread
 from composer.engines.local import evaluate_experiment
 from composer.errors import CheckpointError
