@@ -7,13 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.text import Text
 
 from composer.blueprint.draw import draw
 from composer.blueprint.explain import Explanation, Setting, explained
 from composer.blueprint.text import WIDTH, styled
 from composer.catalog.catalog import Catalog
+from composer.cli.console import Console
 from composer.config import Auto, Config, Family
 from composer.experiment import Experiment, ExperimentConfig
 from composer.loading import as_experiment
