@@ -114,10 +114,15 @@ def test_mermaid_has_every_box_and_every_arrow_and_escapes_names(explanation):
     for line in lines:
         if found := re.fullmatch(r'  (n\d+)\(?\["<b>(.*?)</b>(?:<br/>[^<>"]*)*"\]\)?', line):
             titles[found[1]] = re.sub(r"#(\d+);", lambda number: chr(int(number[1])), found[2])
-    assert list(titles.values()) == list(graph.boxes)
+    assert list(titles.values()) == [quoted(name) for name in graph.boxes]
     arrows = [re.fullmatch(r'  (n\d+) (-->|-\.->)(?:\|"\d+"\|)? (n\d+)', line) for line in lines]
     drawn = [(titles[a[1]], titles[a[3]], a[2] != "-->") for a in arrows if a]
-    assert drawn == [(a.source, a.target, a.detached) for a in graph.arrows]
+    assert drawn == [(quoted(a.source), quoted(a.target), a.detached) for a in graph.arrows]
+
+
+def quoted(name):
+    """Mermaid has no way to write a backtick."""
+    return name.replace("`", "'")
 
 
 @both

@@ -54,8 +54,9 @@ def mermaid(graph: Graph) -> str:
 
 
 def _entities(text: str) -> str:
-    """Everything that means something to Mermaid or to HTML by its number."""
-    return "".join(f"#{ord(letter)};" if letter in '"#&<>`\\|' else letter for letter in text)
+    """What means something to Mermaid or HTML by its number; a backtick, which has none, a quote."""
+    letters = text.replace("`", "'")
+    return "".join(f"#{ord(letter)};" if letter in '"#&<>\\|' else letter for letter in letters)
 
 
 def graphviz(graph: Graph, suffix: str) -> bytes:

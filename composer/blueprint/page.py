@@ -111,7 +111,7 @@ def _mean(values: list[float]) -> float:
 
 
 def _size(box: Box) -> tuple[float, float]:
-    longest = max(len(box.title) * 1.08, *map(len, box.lines), 8)
+    longest = max(len(box.title) * 1.16, *map(len, box.lines), 8)
     return longest * LETTER + 2 * PAD, (1 + len(box.lines)) * LINE + 2 * PAD - 4
 
 
