@@ -54,7 +54,7 @@ def mermaid(graph: Graph) -> str:
 
 
 def _entities(text: str) -> str:
-    """What means something to Mermaid or HTML by its number; a backtick, which has none, a quote."""
+    """What means something to Mermaid or HTML by number; a backtick, which has none, as a quote."""
     letters = text.replace("`", "'")
     return "".join(f"#{ord(letter)};" if letter in '"#&<>\\|' else letter for letter in letters)
 
