@@ -1,4 +1,5 @@
-# Needs Python 3.11 or later and make; everything else goes into .venv.
+# Needs Python 3.11 or later and make; everything else goes into .venv. The tests of pictures also
+# need Debian's graphviz.
 PYTHON ?= python3
 WORKERS ?= 2
 ARGS ?=
@@ -35,5 +36,5 @@ clean:
 
 $(STAMP): pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[bench,dev,envs]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[bench,dev,draw,envs]"
 	touch $@

@@ -242,6 +242,7 @@ class _Request:
                 kind="layout",
                 name=self.algorithm_name or "",
                 why=f"a trunk of its own, configured as `main`, {how}",
+                tried=reason.tried,
             )
         return EncoderNode(
             name=f"{name}.encoder",

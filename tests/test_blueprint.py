@@ -332,16 +332,16 @@ def test_explain_shows_each_part_its_reason_shapes_and_parameters():
     ]
     for node in blueprint.nodes:
         row = next(line for line in lines if line.startswith(node.name + " "))
-        assert f"{node.type} {node.config.type}" in row
+        assert f" {node.config.type} " in row
         assert f"→ {node.out_dim} " in row
-        assert row.endswith(f" {blueprint.parameter_counts[node.name]:,}")
+        assert f" {blueprint.parameter_counts[node.name]:,} " in row
     for words in (
         "rule `vector`: a vector goes through linear layers",
         "layout of ppo: a trunk of its own, configured as `main`, by rule `vector`",
         "needed by ppo",
         "reads critic",
         "hidden=[64, 64], activation=tanh",
-        "output_kernel_initializer=orthogonal(gain=0.01)",
+        "    not `image`: image is false, not true",
         f"parameters      {blueprint.parameter_count:,}",
         "offers          PolicyAPI, ValueFunctionAPI",
         "required        PolicyAPI, ValueFunctionAPI",
@@ -352,10 +352,11 @@ def test_explain_shows_each_part_its_reason_shapes_and_parameters():
     assert max(map(len, lines)) <= 100
 
 
-def test_explain_says_what_is_given_and_detached():
+def test_explain_says_what_is_shared_given_and_detached():
     model = {"encoder": "mlp", "trunks": {}, "heads": {"value": {"stop_gradient": ["main"]}}}
     text = compose(VECTOR, TWO, model, "ppo").explain()
     assert "reads main, detached" in text
+    assert "    shared by policy and value\n" in text
     assert "    given\n" in text
 
 

@@ -12,8 +12,9 @@ from torch import nn
 
 from composer.apis import API
 from composer.blueprint.cost import count_parameters, fitting_in_memory
-from composer.blueprint.explain import explain
+from composer.blueprint.explain import explained
 from composer.blueprint.nodes import EncoderNode, HeadNode, Node
+from composer.blueprint.text import plain
 from composer.config import Config, Listed
 from composer.distributions.base import ActionDistribution
 from composer.errors import CheckpointError
@@ -94,8 +95,8 @@ class Blueprint(Config):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def explain(self) -> str:
-        """The parts, their shapes, parameters and reasons, as text."""
-        return explain(self)
+        """The parts, their shapes, costs and reasons, as text."""
+        return plain(explained(self))
 
     def to_json(self) -> str:
         """JSON from which `from_json` makes an equal blueprint."""

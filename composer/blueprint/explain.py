@@ -1,87 +1,188 @@
-"""A blueprint as text: what would be built, and why."""
+"""What there is to say about a blueprint, as data: text, JSON and pages are made from it."""
 
-import textwrap
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from composer.blueprint.nodes import HeadNode, Node
-from composer.config import Config
-from composer.errors import shown
+from composer.blueprint.measure import Cost, measure
+from composer.blueprint.nodes import DistributionNode, HeadNode, Node
+from composer.config import Auto, Config
 from composer.spaces import describe
 
 if TYPE_CHECKING:
     from composer.blueprint.blueprint import Blueprint
 
-WIDTH = 100
+FindOrigin = Callable[[str], str | None]
+"""Dotted path → where the value at exactly this path was set."""
 
 
-def explain(blueprint: "Blueprint") -> str:
-    """Spaces, then a paragraph a part, then what the module offers and drops."""
-    counts = blueprint.parameter_counts
-    rows = [
-        (node.name, _what(node), f"{node.takes()} → {node.out_dim}", f"{counts[node.name]:,}")
-        for node in blueprint.nodes
-    ]
-    titles = ("part", "is", "in → out", "parameters")
-    widths = [max(len(row[i]) for row in (titles, *rows)) for i in range(4)]
-    lines = [
-        f"observation  {describe(blueprint.observation_space)}",
-        f"action       {describe(blueprint.action_space)}",
-        f"algorithm    {blueprint.algorithm or 'none: a policy head only'}",
-        "",
-        _row(titles, widths),
-    ]
-    for node, row in zip(blueprint.nodes, rows, strict=True):
-        lines.append(_row(row, widths))
-        lines += _indented(f"{node.reason}")
-        if settings := _settings(node.config):  # pyright: ignore[reportAttributeAccessIssue]
-            lines += _indented(settings)
-        if isinstance(node, HeadNode):
-            lines += _indented(f"reads {node.trunk}" + (", detached" * node.stop_gradient))
-    offers = sorted(api.label() for api in blueprint.apis)
-    lines += [
-        "",
-        f"parameters      {blueprint.parameter_count:,}",
-        f"offers          {', '.join(offers) or 'nothing'}",
-        f"required        {', '.join(blueprint.requires) or 'nothing'}",
-        f"inference-only  drops {', '.join(blueprint.non_inference_parts) or 'nothing'}",
-        f"fingerprint     {blueprint.fingerprint}",
-    ]
-    return "\n".join(lines)
+@dataclass(frozen=True)
+class Setting:
+    """A value of the configuration."""
+
+    path: str
+    """Dotted, as it would be typed."""
+    value: Any
+    """JSON data."""
+    is_default: bool = True
+    set_by: str | None = None
+    """The word, `file:line`, or what it was derived from; None of a default, or if unknown."""
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition(".")[2]
 
 
-def _what(node: Node) -> str:
-    return f"{node.type} {node.config.type}"  # pyright: ignore[reportAttributeAccessIssue]
+@dataclass(frozen=True)
+class Part:
+    """A node of the graph."""
+
+    name: str
+    kind: str
+    """`encoder`, `head`, …"""
+    type: str
+    """`mlp`, `policy`, …"""
+    takes: str
+    out_dim: int
+    cost: Cost
+    reason: str
+    rejected: dict[str, str]
+    """Rules tried before the one taken, and why each does not apply."""
+    settings: tuple[Setting, ...]
+    inputs: tuple[str, ...]
+    read_by: tuple[str, ...]
+    detached: bool
+    """Its loss does not train what it reads."""
+    inference: bool
+    """Actions depend on it: the inference-only form has it."""
 
 
-def _settings(config: Config) -> str:
-    """Every field of a part's config, on one line."""
-    data = config.to_data()
-    return ", ".join(
-        f"{name}={_brief(value)}"
-        for name, value in data.items()
-        if name not in ("type", "reads", "stop_gradient")
+@dataclass(frozen=True)
+class Explanation:
+    """What would be built, why, and what it costs."""
+
+    observation: str
+    action: str
+    algorithm: str | None
+    parts: tuple[Part, ...]
+    total: Cost
+    inference_total: Cost
+    """Of the inference-only form."""
+    offers: tuple[str, ...]
+    requires: tuple[str, ...]
+    drops: tuple[str, ...]
+    """What the inference-only form goes without."""
+    fingerprint: str
+    settings: tuple[Setting, ...] = ()
+    """What the experiment sets beside the parts' own fields."""
+
+
+def explained(
+    blueprint: "Blueprint", origin: FindOrigin | None = None, settings: Iterable[Setting] = ()
+) -> Explanation:
+    """Everything there is to say.
+
+    Args:
+        blueprint: What would be built.
+        origin: Where values of the configuration were set, where that is known.
+        settings: What differs from the defaults in the whole experiment.
+    """
+    changed = tuple(settings)
+    parts = tuple(_part(node, blueprint, origin, changed) for node in blueprint.nodes)
+    shown = {setting.path for part in parts for setting in part.settings}
+    return Explanation(
+        observation=describe(blueprint.observation_space),
+        action=describe(blueprint.action_space),
+        algorithm=blueprint.algorithm,
+        parts=parts,
+        total=_sum(part.cost for part in parts),
+        inference_total=_sum(part.cost for part in parts if part.inference),
+        offers=tuple(sorted(api.label() for api in blueprint.apis)),
+        requires=blueprint.requires,
+        drops=blueprint.non_inference_parts,
+        fingerprint=blueprint.fingerprint,
+        settings=tuple(setting for setting in changed if setting.path not in shown),
     )
 
 
-def _brief(value: object) -> str:
-    """`{type: orthogonal, gain: 1.41421}` as `orthogonal(gain=1.414)`."""
-    if isinstance(value, dict) and "type" in value:
-        arguments = ", ".join(f"{k}={_brief(v)}" for k, v in value.items() if k != "type")
-        return f"{value['type']}({arguments})" if arguments else str(value["type"])
-    if isinstance(value, dict):
-        return " ".join(_brief(item) for item in value.values())
-    if isinstance(value, list):
-        return f"[{', '.join(map(_brief, value))}]"
-    return f"{value:.4g}" if isinstance(value, float) else shown(value)
-
-
-def _row(cells: tuple[str, ...], widths: list[int]) -> str:
-    *left, last = (
-        cell.ljust(width) if i < 3 else cell.rjust(width)
-        for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
+def _part(
+    node: Node,
+    blueprint: "Blueprint",
+    origin: FindOrigin | None,
+    changed: Sequence[Setting],
+) -> Part:
+    config: Any = node.config  # pyright: ignore[reportAttributeAccessIssue]
+    tried, places = node.reason.tried, _places(node, changed)
+    return Part(
+        name=node.name,
+        kind=str(node.type),
+        type=config.type,
+        takes=node.takes(),
+        out_dim=node.out_dim,
+        cost=measure(node),
+        reason=str(node.reason),
+        rejected={rule.rule: rule.mismatch for rule in tried if rule.mismatch is not None},
+        settings=(*_type(node, config, places, origin), *_fields(config, places, origin)),
+        inputs=node.inputs,
+        read_by=tuple(other.name for other in blueprint.nodes if node.name in other.inputs),
+        detached=getattr(node, "stop_gradient", False),
+        inference=node.name in blueprint.inference_nodes,
     )
-    return "  ".join([*left, last])
 
 
-def _indented(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent="    ", subsequent_indent="      ")
+def _type(
+    node: Node, config: Any, places: Sequence[str], origin: FindOrigin | None
+) -> Iterable[Setting]:
+    """The part's type, where somebody gave it."""
+    if origin is not None and node.reason.kind == "given":
+        for place in places:
+            if set_by := origin(f"{place}.type") or origin(place):
+                yield Setting(f"{place}.type", config.type, is_default=False, set_by=set_by)
+                return
+
+
+_SHOWN_OTHERWISE = ("type", "reads", "stop_gradient")
+
+
+def _fields(config: Config, places: Sequence[str], origin: FindOrigin | None) -> Iterable[Setting]:
+    """The fields of a part's config, those that differ from the class's defaults first."""
+    data, altered = config.to_data(), config.altered()
+    for name in sorted(data, key=lambda name: name not in altered):
+        if name in _SHOWN_OTHERWISE:
+            continue
+        setting = Setting(f"{places[0]}.{name}", data[name], is_default=name not in altered)
+        if origin is not None and not setting.is_default:
+            paths = [f"{place}.{name}" for place in places]
+            setting = _placed(setting, paths, origin, type(config).model_fields[name].default)
+        yield setting
+
+
+def _placed(setting: Setting, paths: Iterable[str], origin: FindOrigin, default: object) -> Setting:
+    """The setting with what set it; what was `auto` and nobody set follows from the space."""
+    for path in paths:
+        if set_by := origin(path):
+            return replace(setting, path=path, set_by=set_by)
+    return replace(setting, set_by="the space") if isinstance(default, Auto) else setting
+
+
+def _places(node: Node, changed: Sequence[Setting]) -> list[str]:
+    """Where a part's fields may be set, the strongest first."""
+    trunk, _, part = node.name.partition(".")
+    if part:
+        own = f"model.trunks.{trunk}.{part}"
+        has_own = any(setting.path.startswith(own) for setting in changed)
+        place = own if has_own else f"model.{part}"
+    else:
+        place = f"model.heads.{trunk}" if isinstance(node, HeadNode) else f"model.{trunk}"
+    side = "action" if isinstance(node, DistributionNode) else "observation"
+    taken = [rule.rule for rule in node.reason.tried if rule.mismatch is None]
+    return [place, *(f"catalog.{side}.{rule}.use" for rule in taken)]
+
+
+def _sum(costs: Iterable[Cost]) -> Cost:
+    listed = list(costs)
+    return Cost(
+        parameters=sum(cost.parameters for cost in listed),
+        bytes=sum(cost.bytes for cost in listed),
+        multiply_adds=sum(cost.multiply_adds for cost in listed),
+    )

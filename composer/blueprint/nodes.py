@@ -1,14 +1,24 @@
 """The kinds of node in a blueprint."""
 
-from typing import Literal
+import copy
+from typing import Any, Literal
 
+import torch
 from torch import nn
 
 from composer.config import Config, Family, Listed, Size
 from composer.distributions.base import ActionDistribution, DistributionConfig
 from composer.encoders.base import EncoderConfig
 from composer.heads.base import HeadConfig
-from composer.spaces import SpaceField, describe
+from composer.spaces import SpaceField, batch, describe, to_tensors
+
+
+class Tried(Config):
+    """A rule of the catalog that was asked."""
+
+    rule: str
+    mismatch: str | None = None
+    """Why it did not apply; None of the one that was taken."""
 
 
 class Reason(Config):
@@ -18,6 +28,8 @@ class Reason(Config):
     name: str = ""
     """The rule, or the algorithm that needs the part or laid it out."""
     why: str = ""
+    tried: Listed[Tried] = ()
+    """The rules in the order in which they were asked, the one taken last; empty where none was."""
 
     def __str__(self) -> str:
         head = {
@@ -50,6 +62,10 @@ class Node(Family, family="node"):
         """The part."""
         raise NotImplementedError
 
+    def example(self) -> tuple[Any, ...] | None:
+        """What the part is called with for a batch of one; None where it multiplies nothing."""
+        return None
+
 
 class EncoderNode(Node):
     """Observation → features `(*B, out_dim)`."""
@@ -67,6 +83,11 @@ class EncoderNode(Node):
 
     def build(self) -> nn.Module:
         return self.config.build(self.space)
+
+    def example(self) -> tuple[Any, ...]:
+        space = copy.deepcopy(self.space)
+        space.seed(0)
+        return (to_tensors(batch(space, [space.sample()])),)
 
 
 class HeadNode(Node):
@@ -87,6 +108,9 @@ class HeadNode(Node):
 
     def build(self) -> nn.Module:
         return self.config.build(self.in_dim, self.out_dim)
+
+    def example(self) -> tuple[Any, ...]:
+        return (torch.zeros(1, self.in_dim),)
 
 
 class DistributionNode(Node):

@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 import gymnasium as gym
 import yaml
 
-from composer.blueprint.nodes import GIVEN, Reason
+from composer.blueprint.nodes import GIVEN, Reason, Tried
 from composer.catalog.rules import ActionRule, CatalogConfig, ObservationRule, in_order
 from composer.config import Auto
 from composer.distributions.base import DistributionConfig
@@ -96,8 +96,9 @@ class Catalog:
         if wanted is not None and not isinstance(wanted, Auto):
             config, reason = wanted, GIVEN
         else:
-            name, rule = _first_match(family, rules, space, algorithm, trunk, key, path)
-            reason = Reason(kind="rule", name=name, why=rule.why)
+            tried, rule = _first_match(family, rules, space, algorithm, trunk, key, path)
+            name = tried[-1].rule
+            reason = Reason(kind="rule", name=name, why=rule.why, tried=tried)
             hints = wanted.hints if wanted is not None else {}
             config = _with_hints(family, name, rule, hints, space, path)
         if refusal := config.refusal(space):
@@ -118,20 +119,23 @@ def _first_match(
     trunk: str,
     key: str,
     path: str,
-) -> tuple[str, Any]:
+) -> tuple[tuple[Tried, ...], Any]:
+    """The rules that were tried, and the last of them, which applies."""
     about = facts(space, key)
-    tried = []
+    tried: list[Tried] = []
     for name, rule in in_order(rules):
-        mismatch = rule.when.mismatch(about, algorithm, trunk)
-        if mismatch is None:
-            return name, rule
-        tried.append(f"rule `{name}` does not apply: {mismatch}")
+        tried.append(Tried(rule=name, mismatch=rule.when.mismatch(about, algorithm, trunk)))
+        if tried[-1].mismatch is None:
+            return tuple(tried), rule
     fitting = _fitting(family, space)
     own_rule = "a rule of your own in catalog"
     raise CompositionError(
         Problem(
             "\n".join(
-                [f"no rule of the catalog chooses the {family.family} of {describe(space)}", *tried]
+                [
+                    f"no rule of the catalog chooses the {family.family} of {describe(space)}",
+                    *(f"rule `{item.rule}` does not apply: {item.mismatch}" for item in tried),
+                ]
             ),
             path=path,
             value="auto",

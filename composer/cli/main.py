@@ -75,9 +75,21 @@ def _multirun(parser: argparse.ArgumentParser) -> None:
 
 def _explain(parser: argparse.ArgumentParser) -> None:
     _words(parser)
+    parser.add_argument("--all", action="store_true", help="every setting of every part")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
+        "--out", metavar="FILE", help="draw it: model.html, model.svg, model.png or model.mmd"
+    )
+    instead.add_argument("--json", action="store_true", help="the same facts, for programs")
+    instead.add_argument(
+        "--yaml",
+        action="store_true",
+        help="the whole experiment, to save as conf/experiment/NAME.yaml",
+    )
     _examples(
         parser,
         "composer explain env=cartpole algorithm=ppo",
+        "composer explain env=cartpole --out model.html",
         "composer explain env.id=MountainCar-v0 model.encoder.hidden='[128,128]'",
     )
 

@@ -2,5 +2,16 @@
 
 from composer.loading.load import Loaded, Loader, hydra_words, load, options, override
 from composer.loading.sweeps import Job, jobs
+from composer.loading.writing import as_experiment
 
-__all__ = ["Job", "Loaded", "Loader", "hydra_words", "jobs", "load", "options", "override"]
+__all__ = [
+    "Job",
+    "Loaded",
+    "Loader",
+    "as_experiment",
+    "hydra_words",
+    "jobs",
+    "load",
+    "options",
+    "override",
+]
