@@ -28,6 +28,7 @@ from pydantic import (
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     ValidationError,
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
@@ -42,6 +43,9 @@ from composer.errors import (
 )
 
 T = TypeVar("T")
+
+FAMILY, AUTO = "x-family", "x-auto"
+"""Keywords that `composer.schema` replaces by the members of a family, and by `auto` for them."""
 
 
 class Config(BaseModel):
@@ -243,6 +247,12 @@ class Family(Config):
         return core_schema.no_info_wrap_validator_function(cls._dispatch, schema)
 
     @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {FAMILY: cls.family} if cls is cls.root else handler(schema)
+
+    @classmethod
     def _dispatch(cls, value: object, _: object) -> Self:
         if isinstance(value, cls):
             return value
@@ -313,6 +323,12 @@ class _AutoOr:
             inner,
             serialization=core_schema.wrap_serializer_function_ser_schema(serialize, schema=inner),
         )
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        inner = handler(schema)
+        return {"anyOf": [{AUTO: inner.get(FAMILY, "")}, inner]}
 
 
 def _default(concrete: Any) -> object:

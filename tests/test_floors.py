@@ -28,7 +28,16 @@ FLOORS = [
     ["module.specs", "module.multi", "module.checkpoint"],
     ["environments", "loggers", "executors", "training"],
     ["loading"],
-    ["engines.base", "experiment", "engines.local", "engines.ray", "interop", "testing"],
+    [
+        "engines.base",
+        "experiment",
+        "engines.local",
+        "engines.ray",
+        "interop",
+        "testing",
+        "schema",
+        "listing",
+    ],
     ["cli"],
 ]
 PLACES = {

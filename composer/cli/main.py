@@ -45,8 +45,24 @@ def _resume(parser: argparse.ArgumentParser) -> None:
     _words(parser)
 
 
-def _words(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("words", nargs="*", metavar="KEY=VALUE", help=WORDS)
+def _ls(parser: argparse.ArgumentParser) -> None:
+    _words(parser, "KIND | KEY=VALUE", "what to list: encoders, rules, …; and words as in `train`")
+    parser.add_argument(
+        "--spaces", action="store_true", help="make each environment, say its spaces"
+    )
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def _schema(parser: argparse.ArgumentParser) -> None:
+    _words(parser, "NAME | KEY=VALUE", "experiment, or a group: model, catalog, env, …")
+
+
+def _init(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("directory", metavar="DIR", help="a directory that is new or empty")
+
+
+def _words(parser: argparse.ArgumentParser, metavar: str = "KEY=VALUE", about: str = WORDS) -> None:
+    parser.add_argument("words", nargs="*", metavar=metavar, help=about)
     parser.add_argument(
         "--config-dir", metavar="DIR", help="a directory of your own with YAML files"
     )
@@ -57,6 +73,9 @@ VERBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "resume": ("go on with a run from its latest checkpoint", _resume),
     "eval": ("evaluate a run's policy", _eval),
     "explain": ("show what would be built, and why", _explain),
+    "ls": ("list what there is: encoders, environments, rules, …", _ls),
+    "schema": ("print the JSON Schema of a YAML file, for editors", _schema),
+    "init": ("write a small project of your own", _init),
 }
 
 

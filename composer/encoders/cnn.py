@@ -27,7 +27,8 @@ def _both_axes(value: object) -> object:
     return (value, value) if isinstance(value, int) else value
 
 
-PerAxis = Annotated[Listed[Size], Field(min_length=2, max_length=2), BeforeValidator(_both_axes)]
+Pair = Annotated[Listed[Size], Field(min_length=2, max_length=2)]
+PerAxis = Annotated[Pair, BeforeValidator(_both_axes, json_schema_input_type=Size | Pair)]
 """A size for both axes, or one for height and one for width."""
 
 
@@ -54,7 +55,9 @@ def _layer(value: object) -> object:
     return value
 
 
-Filters = Listed[Annotated[ConvLayer, BeforeValidator(_layer)]]
+Filters = Listed[
+    Annotated[ConvLayer, BeforeValidator(_layer, json_schema_input_type=ConvLayer | Listed[Any])]
+]
 
 
 class CNNEncoderConfig(HiddenLayers, EncoderConfig):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import yaml
+from omegaconf import OmegaConf
 
 from composer.errors import ConfigError
 
@@ -49,6 +50,20 @@ class YamlFile:
     @cached_property
     def root(self) -> yaml.Node | None:
         return yaml.compose(self.text, Loader=yaml.SafeLoader)
+
+    @property
+    def content(self) -> object:
+        """What stands in the file, defaults list included, interpolations as they are written."""
+        with self.file.open(encoding="utf-8") as stream:
+            return OmegaConf.to_container(OmegaConf.load(stream))
+
+    @cached_property
+    def summary(self) -> str:
+        """The first line of comment above the content, if there is one that is for people."""
+        above = re.match(r"(?:[ \t]*(?:#.*)?\n)*", f"{self.text}\n")
+        lines = (line.strip("# \t") for line in (above[0] if above else "").splitlines())
+        ours = ("@package", "yaml-language-server:")
+        return next((line for line in lines if line and not line.startswith(ours)), "")
 
     @property
     def package(self) -> Parts:
@@ -185,7 +200,7 @@ class ConfigFiles:
                         entry.name
                         for root in self.roots[1:]
                         for entry in root.iterdir()
-                        if entry.is_dir()
+                        if entry.is_dir() and self.options(entry.name)
                     ),
                 ]
             )
