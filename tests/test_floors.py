@@ -52,7 +52,7 @@ COMMAND_LINE = {"cli.main"}
 SOURCES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts): path
     for path in sorted(ROOT.rglob("*.py"))
-    if path.relative_to(ROOT).parts[0] != "conf"
+    if not path.relative_to(ROOT).as_posix().startswith(("conf/", "cli/project/"))
 }
 
 
