@@ -25,12 +25,7 @@ EXPERIMENT = "experiment"
 INTERPOLATION = "interpolation"
 DEFS = "#/$defs/"
 VALIDATION: JsonSchemaMode = "validation"
-KEYWORDS = {
-    "gt": "exclusiveMinimum",
-    "ge": "minimum",
-    "lt": "exclusiveMaximum",
-    "le": "maximum",
-}
+KEYWORDS = {"gt": "exclusiveMinimum", "ge": "minimum", "lt": "exclusiveMaximum", "le": "maximum"}
 """Of a bound upon a type that is validated by a function, pydantic writes its own name."""
 OF_ARRAYS = {"minLength": "minItems", "maxLength": "maxItems"}
 

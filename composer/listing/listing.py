@@ -1,15 +1,9 @@
 """What there is to choose from, as rows: parts, environments, experiments and rules."""
 
-import importlib.metadata
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import gymnasium as gym
-import numpy as np
-from gymnasium import spaces
 
 from composer.algorithms.base import AlgorithmConfig
 from composer.catalog.rules import CatalogConfig, in_order
@@ -27,35 +21,25 @@ from composer.errors import (
 )
 from composer.experiment import load_with_plugins
 from composer.heads.base import HeadConfig
+from composer.listing.answers import (
+    Answers,
+    accepts,
+    gives,
+    home,
+    identity,
+    identity_and_spaces,
+    nothing,
+    requires,
+    summary,
+)
 from composer.loading import load
 from composer.loading.failures import explained
 from composer.loading.files import YamlFile
 from composer.memories.base import MemoryConfig
-from composer.spaces import describe
 
 Row = dict[str, str | list[str]]
-Asked = Callable[["Listing", Any], Row]
+Asked = Callable[[Any], Answers]
 """What a part says of itself, by column; the part is None where it cannot be made."""
-
-VECTOR = spaces.Box(-1, 1, (4,), np.float32)
-SAMPLES: dict[str, gym.Space] = {
-    "vector": VECTOR,
-    "integer vector": spaces.Box(0, 9, (4,), np.int64),
-    "array": spaces.Box(-1, 1, (4, 3), np.float32),
-    "image": spaces.Box(0, 255, (84, 84, 3), np.uint8),
-    "discrete": spaces.Discrete(4),
-    "multi_discrete": spaces.MultiDiscrete([2, 3]),
-    "multi_binary": spaces.MultiBinary(3),
-    "text": spaces.Text(8),
-    "dict": spaces.Dict(a=VECTOR, b=spaces.Discrete(4)),
-    "tuple": spaces.Tuple((VECTOR, spaces.Discrete(4))),
-    "oneof": spaces.OneOf((VECTOR, spaces.Discrete(4))),
-    "sequence": spaces.Sequence(VECTOR),
-    "graph": spaces.Graph(VECTOR, None),
-}
-"""A space of each sort; a part is asked which of them it takes."""
-UNKNOWN = "as its options say"
-"""Of a part that cannot be asked, because it needs an option."""
 
 
 class Listing:
@@ -147,8 +131,14 @@ def _parts(root: Any, group: str, asked: Asked) -> Callable[[Listing], Iterator[
         for tag in tags:
             member = root.members[tag]
             is_whole = not any(field.is_required() for field in member.model_fields.values())
-            about = asked(listing, member() if is_whole else None)
-            yield {"name": tag, "what": _summary(member), **about, "origin": _home(member)}
+            try:
+                about = asked(member.parse({}) if is_whole else None)
+            except Exception as error:  # a plugin may raise anything
+                raise ConfigError(
+                    f"the {root.family} `{tag}` of {home(member)} cannot be listed: "
+                    f"{type(error).__name__}: {error}"
+                ) from error
+            yield {"name": tag, "what": summary(member), **about, "origin": home(member)}
         for option, file in listing.files(group).items():
             if option not in tags:
                 yield from _preset(listing, root, group, option, file, asked)
@@ -163,54 +153,17 @@ def _preset(
         data = listing.composed(group, option, file)
         if data == {"type": "auto"}:
             return
-        about = asked(listing, root.parse(data))
+        about = asked(root.parse(data))
         what = file.summary
     except ComposerError as error:
-        about = asked(listing, None)
+        about = asked(None)
         what = _not_valid(error)
     yield {"name": option, "what": what, **about, "origin": _place(file)}
 
 
-def _accepts(listing: Listing, part: Any) -> Row:
-    """The sample spaces that an encoder or a distribution does not refuse."""
-    if part is None:
-        return {"accepts": UNKNOWN}
-    return {"accepts": [name for name, space in SAMPLES.items() if _takes(part, space)]}
-
-
-def _takes(part: Any, space: gym.Space) -> bool:
-    try:
-        return part.refusal(space) is None
-    except Exception as error:  # a plugin may raise anything
-        raise ConfigError(
-            f"{part.family} `{part.type}` cannot be asked whether it takes {describe(space)}: "
-            f"its `refusal` raised {type(error).__name__}: {error}"
-        ) from error
-
-
-def _gives(listing: Listing, head: Any) -> Row:
-    return {"gives": UNKNOWN if head is None else head.api.label()}
-
-
-def _requires(listing: Listing, algorithm: Any) -> Row:
-    if algorithm is None:
-        return {"requires": UNKNOWN}
-    return {"requires": sorted(api.label() for api in algorithm.required_apis())}
-
-
-def _environment(listing: Listing, env: Any) -> Row:
-    row: Row = {"id": getattr(env, "id", "")}
-    if not listing.with_spaces:
-        return row
-    try:
-        observation, action = map(describe, env.spaces()) if env else ("", "")
-    except ComposerError as error:
-        observation, action = error.problems[0].message.splitlines()[0], ""
-    return {**row, "observation": observation, "action": action}
-
-
-def _nothing(listing: Listing, part: Any) -> Row:
-    return {}
+def _environments(listing: Listing) -> Iterator[Row]:
+    asked = identity_and_spaces if listing.with_spaces else identity
+    return _parts(EnvironmentConfig, "env", asked)(listing)
 
 
 def _experiments(listing: Listing) -> Iterator[Row]:
@@ -246,20 +199,16 @@ def _rules(listing: Listing) -> Iterator[Row]:
 
 
 KINDS = (
-    Kind("encoders", _parts(EncoderConfig, "model/encoder", _accepts), ("encoder",)),
-    Kind("memories", _parts(MemoryConfig, "model/memory", _nothing), ("memory",)),
-    Kind("heads", _parts(HeadConfig, "model/head", _gives), ("head",)),
+    Kind("encoders", _parts(EncoderConfig, "model/encoder", accepts), ("encoder",)),
+    Kind("memories", _parts(MemoryConfig, "model/memory", nothing), ("memory",)),
+    Kind("heads", _parts(HeadConfig, "model/head", gives), ("head",)),
     Kind(
         "distributions",
-        _parts(DistributionConfig, "model/distribution", _accepts),
+        _parts(DistributionConfig, "model/distribution", accepts),
         ("distribution",),
     ),
-    Kind("algorithms", _parts(AlgorithmConfig, "algorithm", _requires), ("algorithm",)),
-    Kind(
-        "environments",
-        _parts(EnvironmentConfig, "env", _environment),
-        ("environment", "env", "envs"),
-    ),
+    Kind("algorithms", _parts(AlgorithmConfig, "algorithm", requires), ("algorithm",)),
+    Kind("environments", _environments, ("environment", "env", "envs")),
     Kind("experiments", _experiments, ("experiment",)),
     Kind("rules", _rules, ("rule", "catalog")),
 )
@@ -268,23 +217,6 @@ KINDS = (
 
 def _not_valid(error: ComposerError) -> str:
     return f"not valid: {error.problems[0].message}"
-
-
-def _summary(member: type) -> str:
-    """The first line of a class's docstring, or else of its module's."""
-    texts: Iterable[str | None] = (member.__doc__, sys.modules[member.__module__].__doc__)
-    return next((text.strip().splitlines()[0] for text in texts if text and text.strip()), "")
-
-
-def _home(member: type) -> str:
-    """Where a part is written: `built in`, or the plugin's distribution and module."""
-    module = member.__module__
-    if module.partition(".")[0] == "composer":
-        return "built in"
-    for point in importlib.metadata.entry_points(group="composer.plugins"):
-        if point.dist and point.module.partition(".")[0] == module.partition(".")[0]:
-            return f"{module} ({point.dist.name} {point.dist.version})"
-    return f"{module} (plugin)"
 
 
 def _place(file: YamlFile) -> str:
