@@ -13,8 +13,10 @@ from jsonschema import Draft202012Validator
 from omegaconf import OmegaConf
 
 from composer import conf
+from composer.algorithms.base import AlgorithmConfig
 from composer.cli.main import main
 from composer.config import Auto, AutoOr, Frozen, FrozenDict
+from composer.distributions.base import DistributionConfig
 from composer.encoders.base import EncoderConfig
 from composer.experiment import Experiment
 from composer.loading.files import ConfigFiles
@@ -74,6 +76,20 @@ def test_the_command_prints_what_ships(capsys):
     assert json.loads(capsys.readouterr().out)["title"] == "Composer: engine"
     assert main(["schema"]) == 0
     assert "total_steps" in json.loads(capsys.readouterr().out)["properties"]
+
+
+@pytest.mark.parametrize("name", ["cartpole_ppo", "pendulum_ppo"])
+def test_a_whole_experiment_with_every_default_filled_in_is_valid(experiment, name):
+    assert mistakes(experiment, Experiment.load([f"experiment={name}"]).to_data()) == []
+
+
+@pytest.mark.parametrize("name", ["model/encoder", "model/distribution", "algorithm"])
+def test_every_member_of_a_family_with_every_default_filled_in_is_valid(name):
+    root = {"encoder": EncoderConfig, "distribution": DistributionConfig}.get(
+        name.rpartition("/")[2], AlgorithmConfig
+    )
+    for tag in root.tags():
+        assert mistakes(json_schema(name), root.parse({"type": tag}).to_data()) == []
 
 
 @pytest.mark.parametrize(
@@ -204,6 +220,16 @@ def test_the_comment_below_the_package_header_leaves_the_header_in_force(monkeyp
     header = "# @package _global_\n# yaml-language-server: $schema=../schema/experiment.json\n"
     (folder / "mine.yaml").write_text(f"{header}seed: 7\n")
     assert Experiment.load(["experiment=mine"], tmp_path / "conf").config.seed == 7
+
+
+def test_the_comment_above_the_package_header_takes_its_force_and_is_told(tmp_path, capsys):
+    folder = tmp_path / "conf" / "experiment"
+    folder.mkdir(parents=True)
+    header = "# yaml-language-server: $schema=../schema/experiment.json\n# @package _global_\n"
+    (folder / "mine.yaml").write_text(f"{header}seed: 7\n")
+    assert ConfigFiles.of(tmp_path / "conf").find("experiment/mine").package == ("experiment",)
+    assert main(["explain", "--config-dir", str(tmp_path / "conf"), "experiment=mine"]) == 2
+    assert "# @package _global_    as the file's first line" in capsys.readouterr().err
 
 
 def test_a_directory_without_yaml_is_no_group_that_a_person_may_mean(tmp_path):

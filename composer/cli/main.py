@@ -74,7 +74,7 @@ VERBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "eval": ("evaluate a run's policy", _eval),
     "explain": ("show what would be built, and why", _explain),
     "ls": ("list what there is: encoders, environments, rules, …", _ls),
-    "schema": ("print the JSON Schema of a YAML file, for editors", _schema),
+    "schema": ("print the schema of a configuration file, for editors", _schema),
     "init": ("write a small project of your own", _init),
 }
 

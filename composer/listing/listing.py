@@ -171,8 +171,8 @@ def _experiments(listing: Listing) -> Iterator[Row]:
         try:
             with explained(listing.loaded.read):
                 file.content  # noqa: B018 - read, so that what is no YAML is told
+                chooses = [f"{choice.group}={choice.option}" for choice in file.choices()]
             what = file.summary
-            chooses = [f"{choice.group}={choice.option}" for choice in file.choices()]
         except ComposerError as error:
             what, chooses = _not_valid(error), []
         yield {"name": name, "what": what, "chooses": chooses, "origin": _place(file)}

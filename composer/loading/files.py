@@ -67,8 +67,11 @@ class YamlFile:
 
     @property
     def package(self) -> Parts:
-        """Where the content goes by the file's own header, or else by its group."""
-        comments = re.match(r"(?:[ \t]*(?:#.*)?\n)*", f"{self.text}\n")
+        """Where the content goes by the file's own header, or else by its group.
+
+        Hydra reads the header down to the first line that is neither blank nor begins with `# @`.
+        """
+        comments = re.match(r"(?:[ \t]*(?:#\s*@.*)?\n)*", f"{self.text}\n")
         header = re.search(r"#\s*@package[ \t]+(\S+)", comments[0] if comments else "")
         if header and header[1] != "_group_":
             return tuple(part for part in header[1].split(".") if part != "_global_")
