@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -28,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
         raise ComposerError(f"{error.filename or directory}: {error.strerror}") from None
     print(
         f"wrote {directory}; now\n\n"
-        f"    cd {directory}\n"
+        f"    cd {shlex.quote(str(directory))}\n"
         f"    composer train --config-dir conf experiment=mine\n"
     )
     return 0
