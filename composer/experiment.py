@@ -121,6 +121,10 @@ class Experiment:
         """Observation and action space of a single environment."""
         return self._with_origins(self.config.env.spaces)
 
+    def make_envs(self, num_envs: int | None = None) -> gym.vector.VectorEnv:
+        """Environments to act in; the config's own number of them where None."""
+        return self._with_origins(lambda: self.config.env.make(num_envs))
+
     @functools.cached_property
     def blueprint(self) -> Blueprint:
         """The model, composed for the environment's spaces.
@@ -159,7 +163,11 @@ def load_with_plugins(words: Sequence[str] = (), config_dir: str | Path | None =
 def _validated(data: Mapping[str, Any], config_dir: str | Path | None) -> ExperimentConfig:
     import_plugins(data.get("plugins"), config_dir)
     config = ExperimentConfig.parse(data)
-    problems = [*config.algorithm.problems(config.env.num_envs), *_device_problems(config.device)]
+    problems = [
+        *config.env.problems(),
+        *config.algorithm.problems(config.env.num_envs),
+        *_device_problems(config.device),
+    ]
     if problems:
         raise ConfigError(*problems)
     return config
@@ -182,7 +190,8 @@ def import_plugins(names: object, config_dir: str | Path | None) -> None:
             importlib.import_module(name)
         except ModuleNotFoundError as error:
             message = f"there is no module `{error.name}`; looked in {home} and what is installed"
-            problems.append(Problem(message, path, name))
+            cure = "--config-dir DIR    the configuration directory that lies beside the module"
+            problems.append(Problem(message, path, name, fix=cure))
         except ComposerError:
             raise
         except Exception as error:  # a plugin may raise anything while it is imported

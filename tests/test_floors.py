@@ -28,16 +28,9 @@ FLOORS = [
     ["module.specs", "module.multi", "module.checkpoint"],
     ["environments", "loggers", "executors", "training"],
     ["loading"],
-    [
-        "engines.base",
-        "experiment",
-        "engines.local",
-        "engines.ray",
-        "interop",
-        "testing",
-        "schema",
-        "listing",
-    ],
+    ["engines.base", "experiment", "checking", "comparison"],
+    ["engines.policy", "engines.trainer", "engines.local", "engines.ray"],
+    ["interop", "testing", "schema", "listing"],
     ["cli"],
 ]
 PLACES = {

@@ -1,5 +1,6 @@
 """The command line's words → one plain dict, with origins. Nothing else knows Hydra's composing."""
 
-from composer.loading.load import Loaded, hydra_words, load, options, override
+from composer.loading.load import Loaded, Loader, hydra_words, load, options, override
+from composer.loading.sweeps import Job, jobs
 
-__all__ = ["Loaded", "hydra_words", "load", "options", "override"]
+__all__ = ["Job", "Loaded", "Loader", "hydra_words", "jobs", "load", "options", "override"]

@@ -34,6 +34,12 @@ class Choice(NamedTuple):
     line: int
 
 
+def from_here(path: Path) -> Path:
+    """The path as a person in the working directory would write it."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
 @dataclass(frozen=True)
 class YamlFile:
     """One YAML file of a configuration directory."""
@@ -82,8 +88,7 @@ class YamlFile:
         number = "" if line is None else f":{line}"
         if self.built_in:
             return f"composer/conf/{self.name}.yaml{number} (built in)"
-        path, here = Path(str(self.file)), Path.cwd()
-        return f"{path.relative_to(here) if path.is_relative_to(here) else path}{number}"
+        return f"{from_here(Path(str(self.file)))}{number}"
 
     def choices(self) -> Iterator[Choice]:
         """The lines of the file's defaults list, groups absolute."""
