@@ -10,7 +10,7 @@ STAMP := .venv/.installed
 export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: train test check bench experiments clean
+.PHONY: train test check schema bench experiments clean
 
 train: $(STAMP)
 	$(BIN)/composer train $(ARGS)
@@ -23,6 +23,11 @@ check: $(STAMP)
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+schema: $(STAMP)
+	for name in $$(cd conf/schema && find . -name '*.json' | sed 's|^./||; s|.json$$||'); do \
+		$(BIN)/composer schema $$name > conf/schema/$$name.json; \
+	done
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.bench $(ARGS)

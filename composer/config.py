@@ -26,6 +26,7 @@ from pydantic import (
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     ValidationError,
 )
 from pydantic_core import PydanticCustomError, core_schema
@@ -35,6 +36,9 @@ from composer.problems import invalid_keys, problems_of
 from composer.problems import invalid_value as invalid_value
 
 T = TypeVar("T")
+
+FAMILY, AUTO = "x-family", "x-auto"
+"""Keywords that `composer.schema` replaces by the members of a family, and by `auto` for them."""
 
 
 class Config(BaseModel):
@@ -248,6 +252,12 @@ class Family(Config):
         return core_schema.no_info_wrap_validator_function(cls._dispatch, schema)
 
     @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {FAMILY: cls.family} if cls is cls.root else handler(schema)
+
+    @classmethod
     def _dispatch(cls, value: object, _: object) -> Self:
         if isinstance(value, cls):
             return value
@@ -318,6 +328,12 @@ class _AutoOr:
             inner,
             serialization=core_schema.wrap_serializer_function_ser_schema(serialize, schema=inner),
         )
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        inner = handler(schema)
+        return {"anyOf": [{AUTO: inner.get(FAMILY, "")}, inner]}
 
 
 def _default(concrete: Any) -> object:

@@ -150,8 +150,18 @@ class Experiment:
             raise (self.loaded.with_origins(error) if self.loaded else error) from None
 
 
+def load_with_plugins(words: Sequence[str] = (), config_dir: str | Path | None = None) -> Loaded:
+    """What the words gave, not yet validated, with the plugins that it names imported."""
+    loaded = load(words, config_dir)
+    try:
+        import_plugins(loaded.data.get("plugins"), config_dir)
+    except ComposerError as error:
+        raise loaded.with_origins(error) from None
+    return loaded
+
+
 def _validated(data: Mapping[str, Any], config_dir: str | Path | None) -> ExperimentConfig:
-    _import_plugins(data.get("plugins"), config_dir)
+    import_plugins(data.get("plugins"), config_dir)
     config = ExperimentConfig.parse(data)
     problems = [
         *config.env.problems(),
@@ -163,7 +173,7 @@ def _validated(data: Mapping[str, Any], config_dir: str | Path | None) -> Experi
     return config
 
 
-def _import_plugins(names: object, config_dir: str | Path | None) -> None:
+def import_plugins(names: object, config_dir: str | Path | None) -> None:
     """Imports the modules that `plugins` names, the user's directory first on the path."""
     home = str(Path(config_dir).resolve().parent if config_dir else Path.cwd())
     if home not in sys.path:

@@ -12,6 +12,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     ValidationError,
+    WithJsonSchema,
     model_validator,
 )
 from torch import nn
@@ -56,7 +57,18 @@ def _activation(name: str | None) -> str:
     return ALIASES.get(known, known)
 
 
-Activation = Annotated[str, BeforeValidator(_activation)]
+Activation = Annotated[
+    str,
+    BeforeValidator(_activation),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": [*ACTIVATIONS, *ALIASES, None]},
+                {"type": "string", "pattern": "[A-Z]"},
+            ]
+        }
+    ),
+]
 """The name of an activation; `null` is `linear`."""
 
 _INITIALIZERS = {
@@ -67,6 +79,14 @@ _INITIALIZERS = {
 _FOR_VECTORS = frozenset({"zeros", "ones", "constant", "uniform", "normal", "trunc_normal"})
 
 
+InitializerName = Annotated[
+    str,
+    WithJsonSchema(
+        {"anyOf": [{"enum": sorted(_INITIALIZERS)}, {"type": "string", "pattern": "_$"}]}
+    ),
+]
+
+
 class Initializer(Config):
     """A function of `torch.nn.init` by name, with its arguments: `{type: orthogonal, gain: 0.01}`.
 
@@ -75,7 +95,7 @@ class Initializer(Config):
 
     model_config = ConfigDict(extra="allow")
 
-    type: str
+    type: InitializerName
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -142,6 +162,9 @@ def _named(value: object) -> object:
     return value
 
 
+_Named = BeforeValidator(_named, json_schema_input_type=Initializer | InitializerName)
+
+
 def _only(allowed: frozenset[str], what: str) -> AfterValidator:
     def check(initializer: Initializer) -> Initializer:
         if initializer.type not in allowed:
@@ -154,16 +177,14 @@ def _only(allowed: frozenset[str], what: str) -> AfterValidator:
 
 _KERNELS = frozenset(_INITIALIZERS)
 KernelInitializer = Annotated[
-    Initializer, _only(_KERNELS - {"dirac"}, "a linear layer's kernel"), BeforeValidator(_named)
+    Initializer, _only(_KERNELS - {"dirac"}, "a linear layer's kernel"), _Named
 ]
 ConvInitializer = Annotated[
     Initializer,
     _only(_KERNELS - {"eye", "sparse"}, "a convolution's kernel"),
-    BeforeValidator(_named),
+    _Named,
 ]
-BiasInitializer = Annotated[
-    Initializer, _only(_FOR_VECTORS, "a bias, which is a vector"), BeforeValidator(_named)
-]
+BiasInitializer = Annotated[Initializer, _only(_FOR_VECTORS, "a bias, which is a vector"), _Named]
 
 
 def orthogonal(gain: float = math.sqrt(2)) -> Initializer:

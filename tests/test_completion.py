@@ -233,7 +233,6 @@ def test_a_directory_of_a_verb_that_writes_one_is_no_run(
     assert offered("composer write --count ") == []
 
 
-@pytest.mark.xfail(strict=True, reason="the schema is not shipped yet: take this mark away then")
 def test_keys_of_the_shipped_schema_are_offered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     assert "algorithm.lr=" in offered("composer train algorithm.l")
@@ -243,7 +242,6 @@ def test_keys_of_the_shipped_schema_are_offered(monkeypatch: pytest.MonkeyPatch)
     assert offered("composer train evaluation.ev") == ["evaluation.every="]
 
 
-@pytest.mark.xfail(strict=True, reason="these verbs are not here yet: take this mark away then")
 def test_names_are_offered_where_a_verb_takes_names() -> None:
     assert offered("composer schema model/e") == ["model/encoder", "model/encoder="]
     assert offered("composer schema exp") == ["experiment", "experiment="]

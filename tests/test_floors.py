@@ -30,7 +30,7 @@ FLOORS = [
     ["loading"],
     ["engines.base", "experiment", "checking", "comparison"],
     ["engines.policy", "engines.trainer", "engines.local", "engines.ray"],
-    ["interop", "testing"],
+    ["interop", "testing", "schema", "listing"],
     ["cli"],
 ]
 PLACES = {
@@ -45,7 +45,7 @@ COMMAND_LINE = {"cli.main"}
 SOURCES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts): path
     for path in sorted(ROOT.rglob("*.py"))
-    if path.relative_to(ROOT).parts[0] != "conf"
+    if not path.relative_to(ROOT).as_posix().startswith(("conf/", "cli/project/"))
 }
 
 

@@ -244,9 +244,9 @@ def test_a_job_of_a_sweep_shows_words_without_our_plus_signs():
 
 def test_origins_of_shipped_files():
     loaded = load(["env=pendulum"])
-    assert loaded.origin("env.id") == "composer/conf/env/pendulum.yaml:2 (built in)"
+    assert loaded.origin("env.id") == "composer/conf/env/pendulum.yaml:3 (built in)"
     assert loaded.origin("model.encoder.type") == (
-        "composer/conf/model/encoder/auto.yaml:1 (built in)"
+        "composer/conf/model/encoder/auto.yaml:2 (built in)"
     )
 
 
@@ -269,7 +269,7 @@ def test_origins_of_user_files_are_relative_to_the_working_directory(conf, monke
     loaded = load(["experiment=mine"], "conf")
     assert loaded.origin("model.encoder.hiden") == "conf/experiment/mine.yaml:8"
     assert loaded.origin("model.encoder.hiden[1]") == "conf/experiment/mine.yaml:10"
-    assert loaded.origin("env.id") == "composer/conf/env/pendulum.yaml:2 (built in)"
+    assert loaded.origin("env.id") == "composer/conf/env/pendulum.yaml:3 (built in)"
     below = Path("conf/experiment").resolve()
     monkeypatch.chdir(below.parent.parent / "conf" / "experiment")
     assert loaded.origin("model.encoder.type") == "mine.yaml:7"
@@ -280,7 +280,7 @@ def test_origins_of_user_files_are_relative_to_the_working_directory(conf, monke
 def test_a_missing_key_has_the_origin_of_its_nearest_parent():
     loaded = load(["model.encoder={type: mlp}"])
     assert loaded.origin("model.encoder.hidden") == "model.encoder={type: mlp} (command line)"
-    assert loaded.origin("env.kwargs.x") == "composer/conf/env/cartpole.yaml:1 (built in)"
+    assert loaded.origin("env.kwargs.x") == "composer/conf/env/cartpole.yaml:2 (built in)"
     assert loaded.origin("nothing.at.all") is None
 
 

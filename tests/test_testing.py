@@ -1,9 +1,16 @@
+from typing import Literal
+
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from gymnasium.utils.env_checker import check_env
+from torch import nn
 
 from composer import testing
+from composer.encoders.base import EncoderConfig
+from composer.errors import CompositionError
+from composer.layers import HiddenLayers
 
 ALL = (*testing.PROBLEMS, testing.Counter, testing.Raises)
 
@@ -130,3 +137,73 @@ def test_raises_raises_where_it_is_told_to():
         env.step(np.int64(0))
     with pytest.raises(ValueError, match="step 0, as it was told to"):
         testing.Raises(at=0).reset()
+
+
+class Misfit(HiddenLayers, EncoderConfig):
+    """An encoder with one fault, which each test chooses."""
+
+    type: Literal["misfit"] = "misfit"
+    fault: str = "none"
+
+    def refusal(self, space):
+        return "it takes nothing" if self.fault == "refuses" else None
+
+    def out_dim(self, space):
+        return self.width(4) + (self.fault == "width")
+
+    def build(self, space):
+        return MisfitEncoder(fault=self.fault, layers=self.stack(4))
+
+
+class MisfitEncoder(nn.Module):
+    def __init__(self, *, fault, layers):
+        super().__init__()
+        self.fault = fault
+        self.layers = layers
+        self.gain = nn.Parameter(torch.ones(()))
+        self.hidden_state = float(torch.randn(()))
+
+    def forward(self, obs):
+        features = self.layers(obs.float())
+        if self.fault == "unused":
+            return features
+        if self.fault == "infinite":
+            features = features / 0.0
+        if self.fault == "one batch axis":
+            features = features.reshape(-1, features.shape[-1])
+        if self.fault == "state":
+            features = features * self.hidden_state
+        return features * self.gain
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_misfit_elsewhere():
+    yield
+    EncoderConfig.members.pop("misfit", None)
+
+
+VECTOR = gym.spaces.Box(-1, 1, (4,), np.float32)
+
+
+def test_a_sound_encoder_passes_the_check():
+    testing.check_encoder(Misfit(hidden=(8,)), VECTOR)
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("width", "its `out_dim` says"),
+        ("one batch axis", "with leading axes"),
+        ("infinite", "not finite"),
+        ("state", "with its state loaded, a second one gives other outputs"),
+        ("unused", "no gradient reaches `main.encoder.gain`"),
+    ],
+)
+def test_a_fault_of_an_encoder_is_named(fault, says):
+    with pytest.raises(AssertionError, match=says):
+        testing.check_encoder(Misfit(hidden=(8,), fault=fault), VECTOR)
+
+
+def test_an_encoder_that_refuses_the_space_is_not_checked():
+    with pytest.raises(CompositionError, match="it takes nothing"):
+        testing.check_encoder(Misfit(fault="refuses"), VECTOR)

@@ -49,8 +49,10 @@ class Range(Config):
         return " and ".join(low + ([] if self.max is None else [f"at most {self.max}"]))
 
 
-InRange = Annotated[Range, BeforeValidator(_exactly)]
-Names = Annotated[Listed[str], BeforeValidator(_one_or_more)]
+InRange = Annotated[Range, BeforeValidator(_exactly, json_schema_input_type=Range | int)]
+Names = Annotated[
+    Listed[str], BeforeValidator(_one_or_more, json_schema_input_type=Listed[str] | str)
+]
 
 
 class When(Config):
@@ -86,6 +88,11 @@ class When(Config):
             if wanted is not None and not _meets(wanted, given):
                 return f"{name} is {shown(given)}, not {_words(wanted)}"
         return None
+
+    def __str__(self) -> str:
+        asked = ((name, getattr(self, name)) for name in type(self).model_fields)
+        questions = (f"{name} {_words(wanted)}" for name, wanted in asked if wanted is not None)
+        return ", ".join(questions) or "always"
 
 
 def _meets(wanted: Any, given: Any) -> bool:

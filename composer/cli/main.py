@@ -117,6 +117,29 @@ def _resume(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _ls(parser: argparse.ArgumentParser) -> None:
+    _words(parser, "what to list, and words as `train` takes them", "KIND | KEY=VALUE")
+    parser.add_argument(
+        "--spaces", action="store_true", help="make each environment, to say its spaces"
+    )
+    _json(parser)
+    _examples(parser, "composer ls", "composer ls encoders rules", "composer ls env --spaces")
+
+
+def _schema(parser: argparse.ArgumentParser) -> None:
+    _words(parser, "what the file is; words as `train` takes them", "NAME | KEY=VALUE")
+    _examples(
+        parser,
+        "composer schema > schema.json",
+        "composer schema model/encoder 'plugins=[my_encoders]'",
+    )
+
+
+def _init(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("directory", metavar="DIR", help="a directory that is new or empty")
+    _examples(parser, "composer init mine", "composer init projects/pendulum")
+
+
 def _completion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", metavar="SHELL", choices=SHELLS, help="bash, zsh or fish")
     _examples(
@@ -126,8 +149,10 @@ def _completion(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _words(parser: argparse.ArgumentParser, change: str = WORDS) -> None:
-    parser.add_argument("words", nargs="*", default=[], metavar="KEY=VALUE", help=change)
+def _words(
+    parser: argparse.ArgumentParser, change: str = WORDS, metavar: str = "KEY=VALUE"
+) -> None:
+    parser.add_argument("words", nargs="*", default=[], metavar=metavar, help=change)
     _config_dir(parser)
 
 
@@ -152,6 +177,9 @@ VERBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "check": ("find everything that would fail before training", _check),
     "diff": ("show what differs between two experiments, runs or blueprints", _diff),
     "explain": ("show what would be built, and why", _explain),
+    "ls": ("list what there is: encoders, environments, rules, …", _ls),
+    "schema": ("print the schema of a configuration file, for editors", _schema),
+    "init": ("write a small project of your own", _init),
     "completion": ("print the script that completes on TAB", _completion),
 }
 GROUPS = {

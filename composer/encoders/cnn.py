@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 from torch import Tensor, nn
 
 from composer.config import Auto, AutoOr, Config, Listed, Size
@@ -32,7 +32,10 @@ def _both_axes(value: object) -> tuple[object, ...]:
     return sizes
 
 
-PerAxis = Annotated[tuple[int, int], BeforeValidator(_both_axes)]
+Pair = Annotated[Listed[Size], Field(min_length=2, max_length=2)]
+PerAxis = Annotated[
+    tuple[int, int], BeforeValidator(_both_axes, json_schema_input_type=Size | Pair)
+]
 """A size for both axes, or one for height and one for width."""
 
 
@@ -69,7 +72,10 @@ def _layers(value: object) -> object:
     raise invalid_value("expected a list of convolutions, each a list: [[32,8,4],[64,4,2]]")
 
 
-Filters = Annotated[Listed[Annotated[ConvLayer, BeforeValidator(_layer)]], BeforeValidator(_layers)]
+Layer = Annotated[
+    ConvLayer, BeforeValidator(_layer, json_schema_input_type=ConvLayer | Listed[Any])
+]
+Filters = Annotated[Listed[Layer], BeforeValidator(_layers, json_schema_input_type=Listed[Layer])]
 
 
 class CNNEncoderConfig(HiddenLayers, EncoderConfig):

@@ -11,11 +11,11 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import gymnasium
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
-from pydantic import field_validator, model_validator
+from pydantic import BeforeValidator, field_validator
 
 from composer.config import Config, Frozen, FrozenDict, Listed, invalid_value
 from composer.environments import _lookup
@@ -37,11 +37,6 @@ class WrapperConfig(Config):
     """Where the class is: `package.module.ClassName`."""
     kwargs: Frozen[Any] = FrozenDict()
 
-    @model_validator(mode="before")
-    @classmethod
-    def _from_path(cls, value: object) -> object:
-        return {"path": value} if isinstance(value, str) else value
-
     @field_validator("path")
     @classmethod
     def _is_dotted(cls, path: str) -> str:
@@ -49,6 +44,15 @@ class WrapperConfig(Config):
         if len(parts) < 2 or not all(part.isidentifier() for part in parts):
             raise invalid_value("a wrapper is named by its dotted path, `package.module.ClassName`")
         return path
+
+
+def _from_path(value: object) -> object:
+    return {"path": value} if isinstance(value, str) else value
+
+
+Wrapper = Annotated[
+    WrapperConfig, BeforeValidator(_from_path, json_schema_input_type=WrapperConfig | str)
+]
 
 
 class GymEnvironmentConfig(EnvironmentConfig):
@@ -60,7 +64,7 @@ class GymEnvironmentConfig(EnvironmentConfig):
     """Passed to `gymnasium.make`, and so to the environment's constructor."""
     vectorization: Literal["auto", "sync", "async", "vector_entry_point"] = "auto"
     """`auto`: the environment's own vector form where it fits, else `sync`."""
-    wrappers: Listed[WrapperConfig] = ()
+    wrappers: Listed[Wrapper] = ()
     """The first is the innermost."""
 
     def problems(self) -> list[Problem]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import yaml
+from omegaconf import OmegaConf
 
 from composer.errors import ConfigError
 
@@ -57,9 +58,26 @@ class YamlFile:
         return yaml.compose(self.text, Loader=yaml.SafeLoader)
 
     @property
+    def content(self) -> object:
+        """What stands in the file, defaults list included, interpolations as they are written."""
+        with self.file.open(encoding="utf-8") as stream:
+            return OmegaConf.to_container(OmegaConf.load(stream))
+
+    @cached_property
+    def summary(self) -> str:
+        """The first line of comment above the content, if there is one that is for people."""
+        above = re.match(r"(?:[ \t]*(?:#.*)?\n)*", f"{self.text}\n")
+        lines = (line.strip("# \t") for line in (above[0] if above else "").splitlines())
+        ours = ("@package", "yaml-language-server:")
+        return next((line for line in lines if line and not line.startswith(ours)), "")
+
+    @property
     def package(self) -> Parts:
-        """Where the content goes by the file's own header, or else by its group."""
-        comments = re.match(r"(?:[ \t]*(?:#.*)?\n)*", f"{self.text}\n")
+        """Where the content goes by the file's own header, or else by its group.
+
+        Hydra reads the header down to the first line that is neither blank nor begins with `# @`.
+        """
+        comments = re.match(r"(?:[ \t]*(?:#\s*@.*)?\n)*", f"{self.text}\n")
         header = re.search(r"#\s*@package[ \t]+(\S+)", comments[0] if comments else "")
         if header and header[1] != "_group_":
             return tuple(part for part in header[1].split(".") if part != "_global_")
@@ -190,7 +208,7 @@ class ConfigFiles:
                         entry.name
                         for root in self.roots[1:]
                         for entry in root.iterdir()
-                        if entry.is_dir()
+                        if entry.is_dir() and self.options(entry.name)
                     ),
                 ]
             )

@@ -1,4 +1,5 @@
-"""Tiny environments with a known optimum, for testing encoders, algorithms and plugins.
+"""For testing encoders, algorithms and plugins: a check of an encoder, and tiny environments
+with a known optimum.
 
 Importing this package registers them, so `env.id=composer.testing:Bandit-v0` works as it stands.
 A problem says what an optimal policy gets in an episode (`optimal_return`) and what uniform random
@@ -13,6 +14,8 @@ actions get on average (`random_return`), both at its default arguments.
     ReachTruncated    ... over episodes that end by truncation only
     Counter           counts its steps; CounterVector is its own vector form
     Raises            raises where it is told to
+
+`check_encoder(config, space)` tries an encoder of your own in every way in which it will be used.
 """
 
 import gymnasium as gym
@@ -25,6 +28,7 @@ from composer.testing.bandits import (
     MultiDiscreteBandit,
     TellingBandit,
 )
+from composer.testing.conformance import check_encoder
 from composer.testing.control import Chain, Reach1D, ReachTruncated
 from composer.testing.probes import Counter, CounterVector, Raises
 
@@ -42,6 +46,7 @@ __all__ = [
     "Reach1D",
     "ReachTruncated",
     "TellingBandit",
+    "check_encoder",
 ]
 
 PROBLEMS = (
