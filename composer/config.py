@@ -36,6 +36,7 @@ from composer.errors import (
     ConfigError,
     Problem,
     did_you_mean,
+    line_to_type,
     nearest,
     nearest_first,
     shown,
@@ -403,7 +404,8 @@ def _problem(details: Any, root: type[Config], data: object, prefix: str) -> Pro
     context = details.get("ctx", {})
     value = details["input"]
     if details["type"] == "extra_forbidden":
-        return _unknown_key(config_at(root, data, loc[:-1]), str(loc[-1]), path, value)
+        owner = config_at(root, data, loc[:-1])
+        return _unknown_key(owner, str(loc[-1]), path, value, _places(root, data, prefix))
     if details["type"] == "missing":
         owner = config_at(root, data, loc[:-1])
         return Problem(
@@ -424,9 +426,11 @@ def _problem(details: Any, root: type[Config], data: object, prefix: str) -> Pro
         if details["type"].endswith("_type"):
             message += f", not {_kind(value)}"
     close = nearest(str(value), valid) if isinstance(value, str) else None
-    fix = f"{path}={close}" if close else None
+    fix = line_to_type(path, close) if close else None
+    if details["type"] == "tuple_type" and not isinstance(value, Mapping | None):
+        fix = line_to_type(path, [value])
     if context.get("unknown_key") and (right := nearest(str(loc[-1]), valid)):
-        fix = f"{join_path(prefix, (*loc[:-1], right))}={shown(value)}"
+        fix = line_to_type(join_path(prefix, (*loc[:-1], right)), value)
     return Problem(
         message,
         path=path,
@@ -442,9 +446,11 @@ def _in_yaml_words(message: str) -> str:
     return re.sub(r"a valid dictionary( or instance of \w+)?", "a mapping", message)
 
 
-def _unknown_key(owner: type[Config], key: str, path: str, value: object) -> Problem:
+def _unknown_key(
+    owner: type[Config], key: str, path: str, value: object, places: Mapping[str, list[str]]
+) -> Problem:
+    """The problem of a key that `owner` lacks; `places` says where options of each name stand."""
     names = [name for name in owner.model_fields if name != "type"]
-    close = nearest(key, names)
     others = (
         [tag for tag in owner.root.owners(key) if owner.members[tag] is not owner]
         if issubclass(owner, Family)
@@ -454,14 +460,39 @@ def _unknown_key(owner: type[Config], key: str, path: str, value: object) -> Pro
         tag = owner.model_fields["type"].default
         message = f"`{key}` belongs to {owner.family} {_either(others)}, but `{tag}` is selected"
         return Problem(message, path=path, value=value, valid=tuple(sorted(names)))
-    fix = f"{path.rpartition('.')[0]}.{close}".lstrip(".") if close else None
+    close = nearest(key, names)
+    if close and key not in places:
+        meant, right, elsewhere = close, f"{path.removesuffix(key)}{close}", []
+    else:
+        elsewhere = places.get(key) or places.get(nearest(key, places, closeness=0.75) or "", [])
+        meant = right = elsewhere[0] if elsewhere else None
     return Problem(
-        f"{_described(owner)} has no option `{key}`{did_you_mean(key, names)}",
+        f"{_described(owner)} has no option `{key}`{f'; did you mean `{meant}`?' if meant else ''}",
         path=path,
         value=value,
-        valid=nearest_first(key, names),
-        fix=f"{fix}={shown(value)}" if fix else None,
+        valid=(*elsewhere, *nearest_first(key, names)),
+        fix=line_to_type(right, value) if right else None,
     )
+
+
+def _places(root: type[Config], data: object, prefix: str) -> dict[str, list[str]]:
+    """Every option's name, and where options of that name stand, the outermost first."""
+    found: dict[str, list[str]] = {}
+    waiting = [(prefix, root, data)]
+    for path, config, part in waiting:
+        owner = _selected(config, part)
+        names: Iterable[str] = owner.model_fields
+        if issubclass(owner, Family) and owner is owner.root:  # `auto`: any member's
+            names = sorted(owner.options())
+        for name in names:
+            place = join_path(path, (name,))
+            found.setdefault(name, []).append(place)
+            field = owner.model_fields.get(name)
+            inner = _declared(field.annotation) if field else None
+            if isinstance(inner, type):
+                waiting.append((place, inner, _child(part, name)))
+    found.pop("type", None)
+    return found
 
 
 def _described(owner: type[Config]) -> str:

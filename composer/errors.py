@@ -6,6 +6,8 @@ problems at once.
 """
 
 import difflib
+import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -96,10 +98,12 @@ class TrainingError(ComposerError):
     title = "training stopped"
 
 
-def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The name closest to `name`, or None where nothing is close."""
+def nearest(name: str, names: Iterable[str], closeness: float = 0.55) -> str | None:
+    """The name closest to `name`, one that begins with it first; None where nothing is close."""
     by_lower = {candidate.lower(): candidate for candidate in names}
-    close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.55)
+    if begun := [key for key in by_lower if len(name) > 1 and key.startswith(name.lower())]:
+        return by_lower[min(begun, key=len)]
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=closeness)
     return by_lower[close[0]] if close else None
 
 
@@ -133,5 +137,29 @@ def shown(value: object) -> str:
     elif isinstance(value, dict):
         text = "{" + ", ".join(f"{key}: {shown(item)}" for key, item in value.items()) + "}"
     else:
-        text = str(value)
+        text = str(value) or "''"
     return text if len(text) <= 120 else text[:117] + "..."
+
+
+def line_to_type(path: str, value: object) -> str:
+    """`path=value` for a shell: pasted as it is, it sets the path to this very value."""
+    return f"{path}={shlex.quote(_override(value))}"
+
+
+def _override(value: object) -> str:
+    """A value as Hydra's grammar of overrides has it."""
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_override, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{key}:{_override(item)}' for key, item in value.items())}}}"
+    if value is None or isinstance(value, bool | int | float):
+        return shown(value)
+    text = str(value)
+    if _BARE.fullmatch(text) and text.lower() not in ("true", "false", "null", "nan", "inf"):
+        return text
+    escaped = re.sub(r'(\\*)("|$)', lambda m: m[1] * 2 + ('\\"' if m[2] else ""), text)
+    return f'"{escaped}"'
+
+
+_BARE = re.compile(r"(?:\.{0,2}/|[A-Za-z_])[\w./:@%+*?-]*", re.ASCII)
+"""Text that Hydra's grammar takes for text without quotes."""

@@ -20,7 +20,7 @@ from composer.engines.base import Outcome
 from composer.errors import CheckpointError
 from composer.experiment import Experiment
 from composer.files import new_run_directory
-from composer.loading import hydra_words
+from composer.loading import as_typed, hydra_words
 from composer.training.run_directory import RunDirectory
 
 
@@ -106,7 +106,7 @@ def _sweep(words: Sequence[str], config_dir: str | None) -> int:
     @hydra.main(version_base="1.3", config_path="pkg://composer.conf", config_name="config")
     def job(_: DictConfig) -> float | None:
         settings = HydraConfig.get()
-        experiment = Experiment.load(list(settings.overrides.task), config_dir)
+        experiment = Experiment.load(as_typed(settings.overrides.task), config_dir)
         directory = Path(settings.runtime.output_dir)
         directory.mkdir(parents=True, exist_ok=True)
         run_directory = RunDirectory.create(directory, experiment.to_data())

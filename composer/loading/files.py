@@ -11,17 +11,12 @@ from typing import NamedTuple
 
 import yaml
 
-from composer.errors import ConfigError
+from composer.errors import ConfigError, Problem
+from composer.loading.paths import Parts
 
 PACKAGE = "composer.conf"
-
-Parts = tuple[str, ...]
-"""A dotted path in parts, indexes of lists included: `("model", "encoder", "hidden", "0")`."""
-
-
-def parts_of(path: str) -> Parts:
-    """`model.encoder.hidden[0]` in parts."""
-    return tuple(re.findall(r"[^.\[\]]+", path))
+BASE = "config"
+"""The file that every run begins with."""
 
 
 class Choice(NamedTuple):
@@ -30,6 +25,9 @@ class Choice(NamedTuple):
     group: str
     option: str | None
     optional: bool
+    override: bool
+    moved: bool
+    """Whether the line puts the option elsewhere than its group says: `group@package`."""
     line: int
 
 
@@ -67,6 +65,11 @@ class YamlFile:
         path, here = Path(str(self.file)), Path.cwd()
         return f"{path.relative_to(here) if path.is_relative_to(here) else path}{number}"
 
+    def excerpt(self, node: yaml.Node) -> str:
+        """A value as the file has it, where it is on one line."""
+        text = self.text[node.start_mark.index : node.end_mark.index].strip()
+        return "…" if "\n" in text else text
+
     def choices(self) -> Iterator[Choice]:
         """The lines of the file's defaults list, groups absolute."""
         folder = self.name.rpartition("/")[0]
@@ -75,13 +78,14 @@ class YamlFile:
             line = item.start_mark.line + 1
             if isinstance(item, yaml.ScalarNode) and item.value != "_self_":
                 group, _, option = _absolute(folder, item.value).rpartition("/")
-                yield Choice(group, option, False, line)
+                yield Choice(group, option, False, False, "@" in item.value, line)
             for key, value in pairs(item):
                 *keywords, group = str(key.value).split()
                 for option in value.value if isinstance(value, yaml.SequenceNode) else [value]:
                     is_null = option.tag == "tag:yaml.org,2002:null"
                     name = None if is_null else str(option.value)
-                    yield Choice(_absolute(folder, group), name, "optional" in keywords, line)
+                    said = ("optional" in keywords, "override" in keywords, "@" in group)
+                    yield Choice(_absolute(folder, group), name, *said, line)
 
 
 def _absolute(folder: str, name: str) -> str:
@@ -114,6 +118,9 @@ class ConfigFiles:
         Raises:
             ConfigError: If there is no such directory.
         """
+        problems = [problem for entry in searchpath for problem in _unknown_directory(entry)]
+        if problems:
+            raise ConfigError(*problems)
         if config_dir is None:
             return cls(tuple(searchpath))
         path = Path(config_dir).resolve()
@@ -129,7 +136,7 @@ class ConfigFiles:
     @cached_property
     def base(self) -> dict[str, Choice]:
         """The groups that every run has, by name, as `config.yaml` lists them."""
-        found = self.find("config")
+        found = self.find(BASE)
         return {choice.group: choice for choice in found.choices()} if found else {}
 
     @property
@@ -208,3 +215,18 @@ class ConfigFiles:
 def _directory(search: str) -> Traversable:
     scheme, separator, rest = search.partition("://")
     return resources_of(rest) if scheme == "pkg" else Path(rest if separator else search)
+
+
+def _unknown_directory(search: str) -> Iterator[Problem]:
+    """The problem of an entry of a search path that leads nowhere."""
+    try:
+        is_there = search.startswith(("pkg://", "file://", "/")) and _directory(search).is_dir()
+    except (ImportError, TypeError):  # no such package, or a module that is none
+        is_there = False
+    if not is_there:
+        yield Problem(
+            "there is no such directory of YAML files; one is `file:///home/me/conf`, or "
+            "`pkg://package.conf` of an installed package with an `__init__.py` in it",
+            "hydra.searchpath",
+            search,
+        )
