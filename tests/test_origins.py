@@ -2,8 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from composer.errors import CompositionError, ConfigError, Problem
+from composer.experiment import Experiment
 from composer.loading import as_typed, hydra_words, load
+
+G = "# @package _global_\n"
 
 
 def test_origins_of_typed_values_keep_the_spelling():
@@ -174,3 +179,74 @@ def test_a_leftover_key_says_what_selected_the_type(conf):
         "# @package _global_\ndefaults:\n  - override /model/encoder: cnn\n",
     )
     assert leftover("experiment=chosen", config_dir="conf") == " by conf/experiment/chosen.yaml:3"
+
+
+WRONG = "model: {encoder: {hiden: [3]}}\n"
+LINE = "experiment/mine.yaml:2"
+
+
+@pytest.mark.parametrize(
+    ("files", "words", "origin"),
+    [
+        ({}, ["model.encoder.hiden=[3]"], "model.encoder.hiden=[3] (command line)"),
+        ({"conf/experiment/mine": G + WRONG}, ["experiment=mine"], f"conf/{LINE}"),
+        (
+            {
+                "conf/experiment/base": G + WRONG,
+                "conf/experiment/mine": f"{G}defaults: [base]\n",
+            },
+            ["experiment=mine"],
+            "conf/experiment/base.yaml:2, chosen by conf/experiment/mine.yaml:2",
+        ),
+        (
+            {"conf/experiment/mine": G + WRONG.replace("[3]", "'${seed}'") + "seed: 1\n"},
+            ["experiment=mine"],
+            f"conf/{LINE}, from conf/experiment/mine.yaml:3",
+        ),
+        (
+            {"my_conf_pkg/experiment/mine": G + WRONG},
+            ["experiment=mine", "hydra.searchpath=[pkg://my_conf_pkg]"],
+            f"my_conf_pkg/{LINE}",
+        ),
+        (
+            {"elsewhere/experiment/mine": G + WRONG},
+            ["experiment=mine", "hydra.searchpath=['file://elsewhere']"],
+            f"elsewhere/{LINE}",
+        ),
+        (
+            {
+                "conf/env/maze": "type: gym\nid: CartPole-v1\nkwarg: {}\n",
+                "conf/experiment/mine": f"{G}defaults: [override /env: maze]\n",
+            },
+            ["experiment=mine"],
+            "conf/env/maze.yaml:3, chosen by conf/experiment/mine.yaml:2",
+        ),
+    ],
+    ids=["word", "file", "base", "interpolation", "package", "search path", "directory"],
+)
+def test_every_way_to_set_a_value_has_an_origin(tmp_path, monkeypatch, files, words, origin):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, text in files.items():
+        path = tmp_path / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        (tmp_path / name.partition("/")[0] / "__init__.py").touch()
+    config_dir = "conf" if (tmp_path / "conf").exists() else None
+    with pytest.raises(ConfigError) as raised:
+        Experiment.load(words, config_dir)
+    assert [problem.origin for problem in raised.value.problems] == [origin]
+
+
+def test_a_plain_value_hides_what_stood_there_before(conf):
+    conf("experiment/mine", f"{G}model: {{encoder: mlpp}}\n")
+    loaded = load(["experiment=mine"], "conf")
+    assert loaded.origin("model.encoder.type") == f"conf/{LINE}"
+
+
+def test_a_file_that_an_experiment_chose_names_the_line_that_chose_it(conf):
+    conf("experiment/mine", f"{G}defaults:\n  - override /model/encoder: cnn\n")
+    loaded = load(["experiment=mine"], "conf")
+    assert loaded.origin("model.encoder") == (
+        "composer/conf/model/encoder/cnn.yaml:1 (built in), chosen by conf/experiment/mine.yaml:3"
+    )
