@@ -427,8 +427,10 @@ def _problem(details: Any, root: type[Config], data: object, prefix: str) -> Pro
             message += f", not {_kind(value)}"
     close = nearest(str(value), valid) if isinstance(value, str) else None
     fix = line_to_type(path, close) if close else None
-    if details["type"] == "tuple_type" and not isinstance(value, Mapping | None):
-        fix = line_to_type(path, [value])
+    if close and loc[-1] == "type" and loc[-2:-1] == (value,):  # named by its key alone
+        named = functools.reduce(_child, loc[:-1], data)
+        fix = line_to_type(join_path(prefix, (*loc[:-2], close)), named or {})
+    fix = fix or _converted(details["type"], path, value)
     if context.get("unknown_key") and (right := nearest(str(loc[-1]), valid)):
         fix = line_to_type(join_path(prefix, (*loc[:-1], right)), value)
     return Problem(
@@ -438,6 +440,22 @@ def _problem(details: Any, root: type[Config], data: object, prefix: str) -> Pro
         valid=valid if details["type"] == "problem" else nearest_first(str(value), valid),
         fix=fix,
     )
+
+
+def _converted(kind: str, path: str, value: object) -> str | None:
+    """The line with the value as the kind that is wanted, where that is plain."""
+    if kind == "tuple_type" and isinstance(value, str | int | float):
+        items = re.findall(r"[^\s,()\[\]{}]+", str(value))
+        return line_to_type(path, [int(i) if i.isdecimal() else i for i in items])
+    if kind == "int_type" and isinstance(value, float) and value.is_integer():
+        return line_to_type(path, int(value))
+    pattern = {"int_type": _INTEGER, "float_type": _NUMBER}.get(kind)
+    is_number = isinstance(value, str) and pattern and pattern.fullmatch(value)
+    return f"{path}={value}" if is_number else None
+
+
+_INTEGER = re.compile(r"-?[1-9][0-9]*|0")
+_NUMBER = re.compile(r"[-+]?([1-9][0-9]*|0)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 
 
 def _in_yaml_words(message: str) -> str:
@@ -460,11 +478,11 @@ def _unknown_key(
         tag = owner.model_fields["type"].default
         message = f"`{key}` belongs to {owner.family} {_either(others)}, but `{tag}` is selected"
         return Problem(message, path=path, value=value, valid=tuple(sorted(names)))
-    close = nearest(key, names)
-    if close and key not in places:
+    close, other = nearest(key, names), nearest(key, places, closeness=0.75)
+    if close and key not in places and nearest(key, filter(None, (other, close))) == close:
         meant, right, elsewhere = close, f"{path.removesuffix(key)}{close}", []
     else:
-        elsewhere = places.get(key) or places.get(nearest(key, places, closeness=0.75) or "", [])
+        elsewhere = places.get(key) or places.get(other or "", [])
         meant = right = elsewhere[0] if elsewhere else None
     return Problem(
         f"{_described(owner)} has no option `{key}`{f'; did you mean `{meant}`?' if meant else ''}",

@@ -99,11 +99,15 @@ class TrainingError(ComposerError):
 
 
 def nearest(name: str, names: Iterable[str], closeness: float = 0.55) -> str | None:
-    """The name closest to `name`, one that begins with it first; None where nothing is close."""
+    """The name closest to `name`, or None where nothing is close.
+
+    One that begins with `name` comes first, one that `name` begins with last.
+    """
     by_lower = {candidate.lower(): candidate for candidate in names}
     if begun := [key for key in by_lower if len(name) > 1 and key.startswith(name.lower())]:
         return by_lower[min(begun, key=len)]
     close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=closeness)
+    close += [key for key in by_lower if len(key) > 2 and name.lower().startswith(key)]
     return by_lower[close[0]] if close else None
 
 

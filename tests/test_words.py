@@ -167,3 +167,48 @@ def test_one_value_where_a_list_is_wanted_is_told_the_list():
     assert schema_problem("model.encoder={type: mlp, hidden: 64}").fix == (
         "model.encoder.hidden='[64]'"
     )
+
+
+@pytest.mark.parametrize(
+    ("word", "fix"),
+    [
+        ("algorithm.lr='0.1'", "algorithm.lr=0.1"),
+        ("seed=1.0", "seed=1"),
+        ("plugins=json", "plugins='[json]'"),
+        ("model.heads={vlue: {hidden: [3]}}", "model.heads.value='{hidden:[3]}'"),
+        ("n_envs=4", "env.num_envs=4"),
+        ("enviroment=pendulum", "env=pendulum"),
+    ],
+)
+def test_a_value_of_another_kind_and_a_name_that_is_nearly_right_are_told_the_line(word, fix):
+    assert schema_problem(word).fix == fix
+    Experiment.load(shlex.split(fix))
+
+
+def test_a_number_that_is_no_integer_is_not_made_one():
+    assert schema_problem("seed='1.5'").fix is None
+
+
+def test_words_in_one_pair_of_quotes_are_told_apart():
+    problem = problem_of("env=taxi model.encoder={type: mlp} seed=1")
+    assert problem.message.startswith("the value of `env=taxi model.encoder={type: mlp} seed=1`")
+    problem = problem_of("env=taxi seed=1")
+    assert problem.message == "`env=taxi seed=1` is 2 words in one: quotes go around each"
+    assert problem.fix == "env=taxi seed=1"
+
+
+def test_what_cannot_be_taken_away_or_moved_is_said_in_our_words():
+    assert problem_of("~seed").message == "`~seed` takes nothing away: nothing gives `seed`"
+    assert problem_of("env@foo=taxi").message == (
+        "nothing stands at `foo` that `env@foo` could change; `+` adds it"
+    )
+
+
+def test_a_type_set_by_a_word_is_what_a_part_that_does_not_fit_was_set_by():
+    with pytest.raises(ComposerError) as raised:
+        Experiment.load(["model.encoder.type=cnn"]).blueprint  # noqa: B018
+    (problem,) = raised.value.problems
+    assert (problem.path, problem.origin) == (
+        "model.encoder",
+        "model.encoder.type=cnn (command line)",
+    )

@@ -105,6 +105,33 @@ def test_a_quoted_key_may_have_dots(conf):
     assert kwargs == {"a.b": 1}
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("env:{id: X}\n", "`env:{id` is one key: the colon after a key is followed by a space"),
+        ("algorithm: {lr: 1,5}\n", "`5` has no value: inside { } a comma begins another key; "),
+        ("model: {encoder: {hidden: (3, 3)}}\n", "`3)` has no value: inside { } a comma begins"),
+        ("seed\n", "a file is a mapping of keys to values, not `seed`"),
+    ],
+)
+def test_what_only_looks_like_a_mapping_is_refused(conf, text, message):
+    problem = problem_of(conf, text)
+    assert problem.message.startswith(message)
+    assert problem.origin == "conf/experiment/mine.yaml:2"
+
+
+def test_another_header_than_that_of_a_run_is_told_the_right_one(conf):
+    conf("experiment/mine", "# @package global\nseed: 1\n")
+    with pytest.raises(ConfigError) as raised:
+        Experiment.load(["experiment=mine"], "conf")
+    (problem,) = raised.value.problems
+    assert problem.message == (
+        "conf/experiment/mine.yaml has a header that is not `_global_`; its keys have gone to "
+        "`global`"
+    )
+    assert problem.fix == "# @package _global_   as the first line of the file"
+
+
 # What would be dropped, or read otherwise, in silence
 
 

@@ -74,6 +74,10 @@ def _together(words: Sequence[str]) -> Problem:
 
 def _alone(word: str, files: ConfigFiles) -> Problem:
     key, separator, value = word.partition("=")
+    parts = word.split()
+    if len(parts) > 1 and all(map(_is_readable, parts)):
+        message = f"`{word}` is {len(parts)} words in one: quotes go around each"
+        return Problem(message, fix=" ".join(map(for_shell, parts)))
     meant = next(filter(_is_readable, _meant(word)), None)
     if not (separator and key and value):
         message = f"`{word}` cannot be read: expected `key=value`"
@@ -99,6 +103,8 @@ def _meant(word: str) -> Iterator[str]:
     yield f"{key}={value.strip(_QUOTES) if _NUMBER.fullmatch(value.strip(_QUOTES)) else value}"
     yield f"{key}=[{value.strip('()')}]" if value[0] == "(" else ""
     if value[0] in "[{":
+        yield f"{key}={value.replace('=', ':')}"
+        yield f"{key}=[{value[1:-1]}]" if re.fullmatch(r"\{[\d, ]+\}", value) else ""
         yield from (f"{key}={value}{end}" for end in ("]", "}", "]}", "}}"))
         yield f"{key}={value[:-1]}"
     else:

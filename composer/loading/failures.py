@@ -124,12 +124,18 @@ def _told(error: BaseException, read: Words) -> Problem:
     text = str(error)
     if not text or isinstance(error, AssertionError):
         text = "a line of a defaults list is not `group: option`"
+    if gone := re.search(r"Could not delete from config. '(.+)' does not exist", text):
+        return Problem(f"`~{gone[1]}` takes nothing away: nothing gives `{gone[1]}`")
     named = re.search(r"[Ii]n '?([\w./-]+)'?(?::|,|$)", text)
     text = re.sub(r"^In '?[\w./-]+'?:\s*", "", text)
     text = re.sub(r"^\w+ raised while composing config:\s*", "", text)
     lines = [line for line in text.splitlines() if not line.startswith(_ADVICE)]
     message = " ".join(line.strip() for line in lines if not re.match(r"\s+\w+[:=]", line))
     file = read.files.find(named[1]) if named else None
+    at = re.search(r"ould not override '([\w/]+)@([\w./]+)'", text)
+    if at and file is None:
+        message = f"nothing stands at `{at[2]}` that `{at[1]}@{at[2]}` could change; `+` adds it"
+        return Problem(message, fix=f"+{at[1]}@{at[2]}=…")
     spoken_of = (
         source.place(choice.line)
         for source in ([file] if file else reached(read))

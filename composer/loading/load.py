@@ -47,9 +47,10 @@ def load(words: Sequence[str], config_dir: str | Path | None = None) -> Loaded:
     origins = Origins([*words_of_types, *read.typed], lambda: sources_of(read), named)
     data: Any = OmegaConf.to_container(cfg, resolve=False)
     loaded = Loaded(data, tuple(words), choices, origins, read)
-    problems = refused(data, choices, read, origins)
-    if read.files.added:
-        problems.extend(silences(data, origins))
+    problems = list(silences(data, origins)) if read.files.added else []
+    told = {parts_of(problem.path) for problem in problems if problem.path}
+    others = refused(data, choices, read, origins)
+    problems += [other for other in others if parts_of(other.path) not in told]
     if problems:
         raise ConfigError(*problems)
     try:

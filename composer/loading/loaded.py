@@ -16,14 +16,12 @@ from composer.errors import (
     shown,
 )
 from composer.loading.defaults import HEADER
+from composer.loading.files import YamlFile
 from composer.loading.origins import Origins, Written
 from composer.loading.paths import Parts, nested, parts_of
 from composer.loading.refusals import at
 from composer.loading.rewriting import LOGGER
 from composer.loading.words import Words
-
-_WITHOUT_PACKAGE = ("experiment", "tuned")
-"""Groups whose files set keys everywhere, and say so in a header."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +48,14 @@ class Loaded:
     def _placed(self, problem: Problem) -> Problem:
         if not problem.path:
             return problem
-        placed = replace(problem, origin=problem.origin or self.origin(problem.path))
-        if problem.path in self.choices and problem.path in _WITHOUT_PACKAGE:
-            return self._without_header(placed)
+        parts = parts_of(problem.path)
+        part = at(self.data, parts)
+        is_type = isinstance(part, dict) and part.get("type") == problem.value
+        origin = self.origin(f"{problem.path}.type" if is_type else problem.path)
+        placed = replace(problem, origin=problem.origin or origin)
+        found = self._in_file(parts)
+        if found and found.source.package == parts and " has no option " in problem.message:
+            return self._without_header(placed, found.source.file)
         owner, _, key = problem.path.rpartition(".")
         group = "/".join(parts_of(owner))
         if group.startswith(f"{LOGGER}/"):
@@ -67,16 +70,13 @@ class Loaded:
             return replace(placed, message=f"{problem.message} by {by}") if by else placed
         return replace(placed, fix=self._fix(placed))
 
-    def _without_header(self, problem: Problem) -> Problem:
+    def _without_header(self, problem: Problem, file: YamlFile) -> Problem:
         """The problem of an experiment whose keys have become those of a group."""
-        file = self.read.files.find(f"{problem.path}/{self.choices[problem.path]}")
-        return replace(
-            problem,
-            message=f"{file.place() if file else 'its file'} lacks the line that says its "
-            f"keys are the experiment's own; they have gone to `{problem.path}`",
-            valid=(),
-            fix=HEADER,
-        )
+        lacks = "lacks the line that says its keys are the experiment's own; they have gone"
+        if "@package" in file.text:
+            lacks = "has a header that is not `_global_`; its keys have gone"
+        message = f"{file.place()} {lacks} to `{problem.path}`"
+        return replace(problem, message=message, valid=(), fix=HEADER)
 
     def _unknown_option(self, problem: Problem, group: str) -> Problem:
         """The problem of `env=cartpol`, in the words in which it was typed."""
@@ -121,9 +121,9 @@ class Loaded:
         right, wrong = parts_of(key), parts_of(problem.path)
         if not text or not re.fullmatch(r"[\w.\[\]]+", key):
             return problem.fix
-        if self._in_file(wrong):
+        if self._in_file(wrong) or (wrong[-1] == "type" and self._in_file(wrong[:-1])):
             is_moved = problem.fix == line_to_type(key, problem.value)
-            value = shown(problem.value) if is_moved else "".join(shlex.split(text))
+            value = shown(problem.value) if is_moved else _in_yaml(text)
             if right[-1] == "type" and isinstance(at(self.data, right[:-1]), str):
                 right = right[:-1]
             shared = takewhile(
@@ -152,3 +152,8 @@ class Loaded:
         source = self.origins.source(path)
         by_group = source is not None and source.file.name.startswith(f"{group}/")
         return self.origins.chosen(group) if by_group else self.origins.exact(path)
+
+
+def _in_yaml(text: str) -> str:
+    """A value of a word for a shell, as a file has it."""
+    return re.sub(r":(?=\S)", ": ", "".join(shlex.split(text)))

@@ -21,6 +21,9 @@ def silences(data: Mapping[str, object], origins: Origins) -> Iterator[Problem]:
     for index, source in enumerate(origins.sources):
         if not source.file.built_in:
             earlier = origins.sources[:index]
+            if isinstance(root := source.file.root, yaml.ScalarNode) and root.value:
+                rule = f"a file is a mapping of keys to values, not `{shown(root.value)}`"
+                yield Problem(rule, origin=origins.place(source, root))
             for said in source.statements():
                 yield from _keys(said, source, origins)
                 yield from _numbers(said, source, origins)
@@ -39,6 +42,11 @@ def _keys(said: Statement, source: Source, origins: Origins) -> Iterator[Problem
     elif re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", key):
         message = f"a key of a file is one name: write `{key}` nested, or in quotes if it is a name"
         fix = nested(tuple(key.split(".")), value)
+    elif ":" in key:
+        message, fix = f"`{key}` is one key: the colon after a key is followed by a space", None
+    elif not source.file.text[said.key.end_mark.index :].lstrip().startswith(":"):
+        rule = "inside { } a comma begins another key; a list is written [1, 2]"
+        message, fix = f"`{key}` has no value: {rule}", None
     else:
         return
     yield Problem(message, dotted(said.path), value, origins.place(source, said.key), fix=fix)
