@@ -132,6 +132,35 @@ def test_another_header_than_that_of_a_run_is_told_the_right_one(conf):
     assert problem.fix == "# @package _global_   as the first line of the file"
 
 
+def test_a_files_keys_are_those_of_its_group_already(conf):
+    conf("model/mine", "model:\n  encoder: mlp\n")
+    with pytest.raises(ConfigError) as raised:
+        Experiment.load(["model=mine"], "conf")
+    (problem,) = raised.value.problems
+    assert problem.message == "the keys of conf/model/mine.yaml are those of `model` already"
+    assert problem.origin == "conf/model/mine.yaml:1"
+
+
+@pytest.mark.parametrize("group", ["env", "experiment"])
+def test_a_file_with_another_suffix_is_said_not_to_be_read(conf, tmp_path, group):
+    directory = tmp_path / "conf" / group
+    directory.mkdir()
+    (directory / "mine.yml").write_text("type: gym\n")
+    with pytest.raises(ConfigError) as raised:
+        Experiment.load([f"{group}=mine"], "conf")
+    (problem,) = raised.value.problems
+    assert problem.message.endswith(
+        f"conf/{group}/mine.yml is not read: the name of a file ends in `.yaml`"
+    )
+
+
+def test_the_path_of_a_file_is_not_its_name(conf):
+    conf("experiment/mine", G)
+    with pytest.raises(ConfigError) as raised:
+        Experiment.load(["experiment=conf/experiment/mine.yaml"], "conf")
+    assert raised.value.problems[0].fix == "experiment=mine"
+
+
 # What would be dropped, or read otherwise, in silence
 
 
@@ -177,6 +206,12 @@ def test_a_value_still_to_be_given_is_not_given_by_an_earlier_file(conf):
     assert problem.message == "needs a value: what another file gives, 0.0025, does not count"
     assert problem.origin == "conf/experiment/mine.yaml:3"
     Experiment.load(["experiment=mine", "algorithm.lr=0.1"], "conf")
+
+
+def test_a_value_still_to_be_given_is_quoted_inside_braces(conf):
+    problem = problem_of(conf, "algorithm: {lr: ???}\n")
+    assert problem.message.endswith("a value still to be given is quoted: '???'")
+    assert problem_of(conf, "algorithm: {lr: '???'}\n").message.startswith("needs a value")
 
 
 def test_a_value_still_to_be_given_may_be_given_by_a_later_file(conf):

@@ -62,6 +62,8 @@ def _syntax(error: yaml.MarkedYAMLError, read: Words) -> Problem:
     if mark is None:
         return Problem(f"a file is not valid YAML: {text}")
     file, line = read.files.at(mark.name), mark.line + 1
+    if text and "found '?'" in text:
+        text = "inside { } and [ ] a value still to be given is quoted: '???'"
     return Problem(f"{file.place(line) if file else mark.name} is not valid YAML: {text}")
 
 

@@ -178,6 +178,14 @@ class ConfigFiles:
         )
         return tuple(file.place() for file in files)
 
+    def misnamed(self, name: str) -> str:
+        """A line that says so where a file of the name ends in `.yml`, or nothing."""
+        for root in self.roots[1:]:
+            if (file := root.joinpath(f"{name}.yml")).is_file():
+                place = YamlFile(name, file, built_in=False).place()
+                return f"\n{place} is not read: the name of a file ends in `.yaml`"
+        return ""
+
     def has_directory(self, group: str) -> bool:
         """Whether Hydra takes the name for a group."""
         return any(root.joinpath(group).is_dir() for root in self.roots)

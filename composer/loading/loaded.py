@@ -16,9 +16,8 @@ from composer.errors import (
     shown,
 )
 from composer.loading.defaults import HEADER
-from composer.loading.files import YamlFile
 from composer.loading.origins import Origins, Written
-from composer.loading.paths import Parts, nested, parts_of
+from composer.loading.paths import Parts, dotted, nested, parts_of
 from composer.loading.refusals import at
 from composer.loading.rewriting import LOGGER
 from composer.loading.words import Words
@@ -53,14 +52,13 @@ class Loaded:
         is_type = isinstance(part, dict) and part.get("type") == problem.value
         origin = self.origin(f"{problem.path}.type" if is_type else problem.path)
         placed = replace(problem, origin=problem.origin or origin)
-        found = self._in_file(parts)
-        if found and found.source.package == parts and " has no option " in problem.message:
-            return self._without_header(placed, found.source.file)
+        if (misplaced := self._misplaced(placed, parts)) is not None:
+            return misplaced
         owner, _, key = problem.path.rpartition(".")
         group = "/".join(parts_of(owner))
         if group.startswith(f"{LOGGER}/"):
             group = LOGGER
-        if key == "type" and parts_of(problem.path) in self.origins.named:
+        if key == "type" and parts in self.origins.named:
             return self._unknown_option(placed, group)
         path = owner if key == "type" else problem.path
         if (name := self._option_in_file(placed, path)) is not None:
@@ -70,13 +68,23 @@ class Loaded:
             return replace(placed, message=f"{problem.message} by {by}") if by else placed
         return replace(placed, fix=self._fix(placed))
 
-    def _without_header(self, problem: Problem, file: YamlFile) -> Problem:
-        """The problem of an experiment whose keys have become those of a group."""
-        lacks = "lacks the line that says its keys are the experiment's own; they have gone"
-        if "@package" in file.text:
-            lacks = "has a header that is not `_global_`; its keys have gone"
-        message = f"{file.place()} {lacks} to `{problem.path}`"
-        return replace(problem, message=message, valid=(), fix=HEADER)
+    def _misplaced(self, problem: Problem, parts: Parts) -> Problem | None:
+        """The problem of a file whose keys have gone elsewhere than was meant."""
+        found = self._in_file(parts)
+        if found is None or " has no option " not in problem.message:
+            return None
+        file, package = found.source.file, found.source.package
+        if package == parts:
+            why = "lacks the line that says its keys are the experiment's own; they have gone"
+            if "@package" in file.text:
+                why = "has a header that is not `_global_`; its keys have gone"
+            message, fix = f"{file.place()} {why} to `{problem.path}`", HEADER
+        elif package == parts[:-1] and parts[-1:] == package[-1:]:
+            message = f"the keys of {file.place()} are those of `{dotted(package)}` already"
+            fix = f"the lines below `{parts[-1]}:` alone"
+        else:
+            return None
+        return replace(problem, message=message, valid=(), fix=fix)
 
     def _unknown_option(self, problem: Problem, group: str) -> Problem:
         """The problem of `env=cartpol`, in the words in which it was typed."""
@@ -87,7 +95,8 @@ class Loaded:
         line = f"{group}={close}" if is_typed else f"- override /{group}: {close}"
         return replace(
             problem,
-            message=f"there is no {group.rpartition('/')[2]} `{name}`{did_you_mean(name, names)}",
+            message=f"there is no {group.rpartition('/')[2]} `{name}`{did_you_mean(name, names)}"
+            f"{self.read.files.misnamed(f'{group}/{name}')}",
             path=group.replace("/", "."),
             valid=nearest_first(name, names),
             fix=line if close else None,

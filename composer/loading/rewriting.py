@@ -203,12 +203,13 @@ class _Reader:
 
     def _no_option(self, group: str, name: str, word: str) -> Problem:
         options = self.words.files.options(group)
-        close = nearest(name, options)
+        close = nearest(name, options) or nearest(Path(name).stem, options)
         places = " and ".join(self.words.files.places(f"{group}/{name}"))
         if not self.words.files.added:
             places += "; files of your own are found with --config-dir DIR"
         return Problem(
-            f"there is no {group} `{name}`{did_you_mean(name, options)}\nlooked for {places}",
+            f"there is no {group} `{name}`{did_you_mean(close or name, options)}\n"
+            f"looked for {places}{self.words.files.misnamed(f'{group}/{name}')}",
             origin=f"{word} (command line)",
             valid=nearest_first(name, options),
             fix=f"{group}={close}" if close else None,
