@@ -1,7 +1,7 @@
 """Ratios to hand-written code and to SB3, alternating in one run at one thread.
 
 make bench            the table, also written to benchmarks/RESULTS.md
-make bench ARGS=act   one part: build, act or ppo
+make bench ARGS=act   one part: build, act, ppo or commands
 """
 
 import platform
@@ -9,18 +9,21 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import gymnasium as gym
 import numpy as np
 import torch
 
 from benchmarks import handwritten
+from benchmarks.commands import Ratio, commands
 from composer import Experiment, Trainer, compose
 
 ROUNDS = 5
+CONTENDERS = ("composer", "hand-written", "sb3")
 
 
 @dataclass
@@ -31,6 +34,8 @@ class Row:
     unit: str
     results: dict[str, list[float]]
     higher_is_better: bool = False
+
+    HEAD: ClassVar = ("what", "unit", *CONTENDERS)
 
     def cells(self) -> list[str]:
         """Medians with their spread, then ratios to composer."""
@@ -47,9 +52,6 @@ class Row:
             note = "" if name == "composer" else f", ours {ratio:.2f}× as fast"
             cells.append(f"{_short(middle)} ({spread}){note}")
         return cells
-
-
-CONTENDERS = ("composer", "hand-written", "sb3")
 
 
 def _short(value: float) -> str:
@@ -185,12 +187,17 @@ def ppo() -> list[Row]:
     ]
 
 
-PARTS = {"build": build, "act": act, "ppo": ppo}
+PARTS = {"build": build, "act": act, "ppo": ppo, "commands": commands}
 
 
-def table(rows: list[Row]) -> str:
-    """A Markdown table."""
-    head = ["what", "unit", *CONTENDERS]
+def table(rows: Sequence[Row | Ratio]) -> str:
+    """A Markdown table for each kind of row."""
+    kinds = [[row for row in rows if isinstance(row, kind)] for kind in (Row, Ratio)]
+    return "\n\n".join(_table(kind) for kind in kinds if kind)
+
+
+def _table(rows: Sequence[Row | Ratio]) -> str:
+    head = list(type(rows[0]).HEAD)
     lines = [head, ["---"] * len(head), *(row.cells() for row in rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 

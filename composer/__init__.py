@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from composer.catalog.catalog import Catalog
     from composer.columns import Columns
     from composer.composition import compose
-    from composer.engines.local import Trainer
+    from composer.engines.trainer import Trainer
     from composer.errors import ComposerError
     from composer.experiment import Experiment
     from composer.model_config import ModelConfig
@@ -29,7 +29,7 @@ _HOMES = {
     "ModelConfig": "composer.model_config",
     "RLModule": "composer.module.rl_module",
     "RLModuleSpec": "composer.module.specs",
-    "Trainer": "composer.engines.local",
+    "Trainer": "composer.engines.trainer",
     "compose": "composer.composition",
 }
 

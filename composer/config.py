@@ -132,6 +132,8 @@ class Family(Config):
     default_type: ClassVar[str | None] = None
     members: ClassVar[dict[str, Any]] = {}
     root: ClassVar[Any] = None
+    packages: ClassVar[tuple[str, ...]] = ()
+    """Names to import that the part needs beside Composer's own."""
 
     def __new__(cls, **data: object) -> Self:
         """Calling a root makes the member that `type` names."""

@@ -6,10 +6,12 @@ problems at once.
 """
 
 import difflib
+import json
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -28,17 +30,37 @@ class Problem:
     fix: str | None = None
     """A line to type."""
 
+    def lines(self) -> Iterator[tuple[str, str]]:
+        """What is shown, line by line, and what each line is."""
+        if self.path:
+            yield "path", f"{self.path} = {shown(self.value)}"
+        for line in self.message.splitlines():
+            yield "message", line
+        if self.origin:
+            yield "set by", self.origin
+        if self.valid:
+            yield "valid", ", ".join(self.valid)
+        if self.fix:
+            yield "try", self.fix
+
     def render(self) -> str:
         """The problem as plain text, its first line the path and the value."""
-        head = [f"{self.path} = {shown(self.value)}"] if self.path else []
         lines = [
-            *head,
-            *self.message.splitlines(),
-            *([f"set by  {self.origin}"] if self.origin else []),
-            *([f"valid   {', '.join(self.valid)}"] if self.valid else []),
-            *([f"try     {self.fix}"] if self.fix else []),
+            text if kind in ("path", "message") else f"{kind:<8}{text}"
+            for kind, text in self.lines()
         ]
         return "\n".join(f"  {'' if i == 0 else '  '}{line}" for i, line in enumerate(lines))
+
+    def to_data(self) -> dict[str, Any]:
+        """The problem as JSON data; a value that JSON has no word for is text."""
+        return {
+            "path": self.path,
+            "value": self.value if _is_json(self.value) else shown(self.value),
+            "message": self.message,
+            "origin": self.origin,
+            "valid": list(self.valid),
+            "fix": self.fix,
+        }
 
 
 class ComposerError(Exception):
@@ -51,9 +73,23 @@ class ComposerError(Exception):
         super().__init__(*self.problems)
 
     def __str__(self) -> str:
+        return "\n".join([self.head, *(problem.render() for problem in self.problems)])
+
+    @property
+    def head(self) -> str:
+        """The title, and how many problems there are where it is not one."""
         count = len(self.problems)
-        head = self.title if count == 1 else f"{count} errors: {self.title}"
-        return "\n".join([head, *(problem.render() for problem in self.problems)])
+        return self.title if count == 1 else f"{count} errors: {self.title}"
+
+    def to_data(self) -> dict[str, Any]:
+        """The error as JSON data."""
+        return {"error": self.title, "problems": [item.to_data() for item in self.problems]}
+
+
+class UsageError(ComposerError):
+    """The command line is not one that Composer has."""
+
+    title = "the command cannot be read"
 
 
 class ConfigError(ComposerError):
@@ -81,9 +117,15 @@ class ModuleError(ComposerError):
 
 
 class CheckpointError(ComposerError):
-    """A checkpoint or run directory is missing, damaged, or does not fit."""
+    """A checkpoint is missing, damaged, or does not fit."""
 
     title = "the checkpoint cannot be used"
+
+
+class RunDirectoryError(ComposerError):
+    """A run's directory cannot be made, is none, or is in use."""
+
+    title = "the run directory cannot be used"
 
 
 class EnvironmentFailure(ComposerError):
@@ -167,3 +209,11 @@ def _override(value: object) -> str:
 
 _BARE = re.compile(r"(?:\.{0,2}/|[A-Za-z_])[\w./:@%+*?-]*", re.ASCII)
 """Text that Hydra's grammar takes for text without quotes."""
+
+
+def _is_json(value: object) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True

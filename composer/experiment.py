@@ -6,6 +6,7 @@ import pkgutil
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -130,6 +131,10 @@ class Experiment:
         """Observation and action space of a single environment."""
         return self._with_origins(self.config.env.spaces)
 
+    def make_envs(self, num_envs: int | None = None) -> gym.vector.VectorEnv:
+        """Environments to act in; the config's own number of them where None."""
+        return self._with_origins(lambda: self.config.env.make(num_envs))
+
     @functools.cached_property
     def blueprint(self) -> Blueprint:
         """The model, composed for the environment's spaces.
@@ -158,7 +163,11 @@ class Experiment:
 def _validated(data: Mapping[str, Any], config_dir: str | Path | None) -> ExperimentConfig:
     _import_plugins(data.get("plugins"), config_dir)
     config = ExperimentConfig.parse(data)
-    problems = [*config.algorithm.problems(config.env.num_envs), *_device_problems(config.device)]
+    problems = [
+        *config.env.problems(),
+        *config.algorithm.problems(config.env.num_envs),
+        *_device_problems(config.device),
+    ]
     if problems:
         raise ConfigError(*problems)
     return config
@@ -200,9 +209,10 @@ def _no_module(plugins: Sequence[Any], index: int, missing: str, home: str) -> P
     parent = missing.rpartition(".")[0]
     where = getattr(sys.modules.get(parent), "__path__", None)
     rule = f"there is no module `{missing}`; looked in {home} and what is installed"
-    if where is None:
-        return _misnamed(rule, plugins, index, missing, [home], "")
-    return _misnamed(rule, plugins, index, missing, where, f"{parent}.")
+    prefix = f"{parent}." if where else ""
+    problem = _misnamed(rule, plugins, index, missing, where or [home], prefix)
+    cure = "--config-dir DIR    the configuration directory that lies beside the module"
+    return problem if problem.fix else replace(problem, fix=cure)
 
 
 def _misnamed(

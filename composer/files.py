@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from composer.errors import CheckpointError
+from composer.errors import CheckpointError, RunDirectoryError
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -90,7 +90,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     if path.exists() and not path.is_dir():
         raise CheckpointError(f"{path} is a file, where a directory is to be written")
     temporary = _beside(path, TEMPORARY)
-    with _naming_full_disk(path):
+    with naming_full_disk(path):
         try:
             temporary.mkdir(parents=True)
             yield temporary
@@ -150,25 +150,35 @@ def new_run_directory(parent: Path, stem: str) -> Path:
     """Makes `parent/<stem>_<date>-<time>_<six random hex digits>`, never one that exists.
 
     Raises:
-        CheckpointError: No directory can be made in `parent`.
+        RunDirectoryError: No directory can be made in `parent`.
     """
     while True:
         path = parent / f"{stem}_{datetime.now():%Y%m%d-%H%M%S}_{secrets.token_hex(3)}"
-        try:
-            path.mkdir(parents=True)
-        except OSError as error:
-            if isinstance(error, FileExistsError) and path.exists():
-                continue
-            raise CheckpointError(f"{path} cannot be made: {error.strerror}") from error
-        return path
+        if make_directory(path):
+            return path
+
+
+def make_directory(path: Path) -> bool:
+    """Makes a directory and those above it; False where there is something at `path` already.
+
+    Raises:
+        RunDirectoryError: It cannot be made.
+    """
+    try:
+        path.mkdir(parents=True)
+    except OSError as error:
+        if isinstance(error, FileExistsError) and path.exists():
+            return False
+        raise RunDirectoryError(f"{path} cannot be made: {error.strerror}") from error
+    return True
 
 
 class _FullDisk(CheckpointError):
-    pass
+    title = "a file cannot be written"
 
 
 @contextmanager
-def _naming_full_disk(path: Path) -> Iterator[None]:
+def naming_full_disk(path: Path) -> Iterator[None]:
     """Says of a full disk which path was being written: the outermost one, where they nest."""
     try:
         yield
@@ -183,14 +193,13 @@ def _naming_full_disk(path: Path) -> Iterator[None]:
 def _full_disk(path: Path, cause: BaseException | None) -> _FullDisk:
     reason = cause.strerror if isinstance(cause, OSError) else cause
     return _FullDisk(
-        f"{path} cannot be written: the disk is full ({reason})\n"
-        "nothing was lost: the previous checkpoint is intact"
+        f"{path} cannot be written: the disk is full ({reason})\nwhat was written before is intact"
     )
 
 
 def _write(path: Path, data: bytes) -> None:
     temporary = _beside(path, TEMPORARY)
-    with _naming_full_disk(path):
+    with naming_full_disk(path):
         try:
             with open(temporary, "wb") as file:
                 file.write(data)

@@ -17,7 +17,7 @@ from composer.algorithms.base import OnPolicyConfig
 from composer.algorithms.ppo import PPO
 from composer.apis import ValueFunctionAPI
 from composer.columns import Columns
-from composer.engines.local import Trainer
+from composer.engines.trainer import Trainer
 from composer.experiment import Experiment
 from composer.module.rl_module import RLModule
 from composer.spaces import leaves

@@ -1,8 +1,10 @@
 """The command line, as a person types it."""
 
+import errno
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from composer.cli.main import main
+from composer.cli.main import GROUPS, VERBS, main
 
 SHORT = ["total_steps=600", "algorithm.rollout_steps=32", "env.num_envs=4", "logger=none"]
 QUICK = [*SHORT, "evaluation.episodes=4", "evaluation.every=0"]
@@ -124,6 +126,11 @@ def test_a_typo_in_an_experiment_file_names_file_and_line(
         (["train", "algorithm.num_minibatches=100000"], "cannot be cut into 100000 minibatches"),
         (["train", "device=cuda:77"], "torch cannot use this device"),
         (["train", "plugins=[no_such_plugin]"], "there is no module `no_such_plugin`"),
+        (
+            ["explain", "env=pendulum", "env.vectorization=vector_entry_point"],
+            "set by  env.vectorization=vector_entry_point (command line)",
+        ),
+        (["train", "evaluation.seed=-1"], "greater than or equal to 0"),
         (["eval", "."], "is not a run directory"),
         (["resume", "nowhere"], "does not exist"),
     ],
@@ -176,7 +183,35 @@ def test_a_run_never_writes_into_a_directory_that_is_there(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").mkdir()
     assert main(["train", "--run-dir", "mine", *QUICK]) == 2
-    assert "exists already" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "the run directory cannot be used" in error
+    assert "exists already" in error
+    assert "composer resume" not in error
+
+
+def test_a_run_directory_that_cannot_be_made_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert main(["train", "--run-dir", str(tmp_path / "file" / "x"), *QUICK]) == 2
+    assert "file/x cannot be made: Not a directory" in capsys.readouterr().err
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    assert main(["train", "--run-dir", str(tmp_path / "x"), *QUICK]) == 2
+    assert "x cannot be made: Permission denied" in capsys.readouterr().err
+
+
+def test_a_run_that_cannot_begin_leaves_no_directory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["model.encoder.hidden=[1000000000000]", "--run-dir", "big"]
+    assert main(["train", *words]) == 2
+    assert "cannot be allocated" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_sweep_runs_a_job_for_each_combination(tmp_path: Path) -> None:
@@ -224,7 +259,7 @@ def test_a_signal_saves_and_leaves(number: int, status: int, tmp_path: Path) -> 
     process.send_signal(number)
     process.communicate()
     assert process.returncode == status
-    (checkpoint,) = (only_run(tmp_path) / "checkpoints").glob("step_*")
+    checkpoint = max((only_run(tmp_path) / "checkpoints").glob("step_*"))
     words = [str(only_run(tmp_path)), "evaluation.episodes=2"]
     assert main(["eval", *words]) == 0
     assert json.loads((checkpoint / "trainer.json").read_text())["progress"]["env_steps"] > 0
@@ -251,15 +286,147 @@ def test_a_killed_run_resumes(tmp_path: Path) -> None:
     assert not list(directory.glob("checkpoints/.tmp-*"))
 
 
-def test_help_of_each_verb_leave_with_0(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--help"]) == 0
-    listed = capsys.readouterr().out
-    for verb in ("train", "resume", "eval", "explain"):
-        assert verb in listed
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_each_verb_has_two_examples_and_leaves_with_0(
+    verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in ([verb, "--help"], ["help", verb], [verb, "env=cartpole", "-h"]):
         with pytest.raises(SystemExit) as left:
-            main([verb, "--help"])
+            main(words)
         assert left.value.code == 0
-        assert "KEY=VALUE" in capsys.readouterr().out
+        shown = capsys.readouterr().out
+        assert shown.startswith(f"usage: composer {verb}")
+        assert shown.partition("examples:")[2].count("composer ") >= 2
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["help"], []])
+def test_help_lists_every_verb_on_one_screen(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 0
+    listed = capsys.readouterr().out
+    assert all(f"  {verb} " in listed for verb in VERBS)
+    assert set(VERBS) <= {verb for verbs in GROUPS.values() for verb in verbs}
+    assert len(listed.splitlines()) <= 24
+    assert max(map(len, listed.splitlines())) <= 80
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert re.fullmatch(r"composer \d+\.\d+.*\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("line", "says", "fix"),
+    [
+        ("trian a=1", "no verb `trian`; did you mean `train`", "composer train a=1"),
+        ("help trian", "no verb `trian`; did you mean `train`", "composer train --help"),
+        ("frobnicate", "there is no verb `frobnicate`", "composer --help"),
+        ("env=x 'a=[1, 2]'", "a verb comes before `env=x`", "composer train env=x 'a=[1, 2]'"),
+        ("-m seed=1,2", "a verb comes before `-m`", "composer --help"),
+        ("train --confg-dir x", "did you mean `--config-dir`", "composer train --config-dir x"),
+        ("train --confg-dir='a b'", "no flag `--confg-dir`", "composer train '--config-dir=a b'"),
+        ("explain -z", "`composer explain` has no flag `-z`", None),
+        ("train --run-dir", "`--run-dir` needs a value", None),
+        ("eval", "RUN is not given: a run, or one of its checkpoints", None),
+        ("eval total_steps=5", "RUN is not given", None),
+        ("eval x --checkpoint bst", "cannot be `bst`", "composer eval x --checkpoint best"),
+        ("completion", "SHELL is not given", "composer completion bash"),
+        ("completion zsh fish", "`fish` is one word too many", None),
+    ],
+)  # fmt: skip
+def test_a_command_that_cannot_be_read_is_told_the_line_to_type(
+    line: str,
+    says: str,
+    fix: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(shlex.split(line)) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("the command cannot be read\n")
+    assert says in error
+    assert "usage" not in error
+    tried = [
+        line.strip().removeprefix("try     ") for line in error.splitlines() if "try  " in line
+    ]
+    assert tried == ([fix] if fix else [])
+
+
+def test_a_missing_run_is_answered_with_the_newest(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for index, name in enumerate(("old", "new", "middle")):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        file = tmp_path / "runs" / name / "experiment.json"
+        file.touch()
+        os.utime(file, (0, (1, 3, 2)[index]))
+    assert main(["resume", "seed=1"]) == 2
+    assert "try     composer resume runs/new seed=1" in capsys.readouterr().err
+
+
+def test_with_json_an_error_is_json_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    no_text = "\udcff"  # as Python has an argument that is not UTF-8
+    assert main(["train", "--confg-dir", no_text, "--json"]) == 2
+    out, err = capsys.readouterr()
+    error = json.loads(out)
+    assert err == ""
+    assert error["error"] == "the command cannot be read"
+    assert error["problems"][0]["fix"] == f"composer train --config-dir '{no_text}' --json"
+
+
+def test_a_terminal_is_shown_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, terminal = os.openpty()
+    environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    done = subprocess.run(
+        [sys.executable, "-m", "composer.cli.main", "trian"],
+        stderr=terminal,
+        env=environment | {"TERM": "xterm-256color"},
+    )
+    os.close(terminal)
+    assert done.returncode == 2
+    assert b"\x1b[1;32mcomposer train\x1b[0m" in os.read(reader, 4096)
+    os.close(reader)
+
+
+@pytest.mark.parametrize(
+    ("words", "unbuffered"),
+    [
+        (["--help"], ""),
+        (["train", "--help"], "1"),
+        (["train", "--nothing", "--json"], "1"),
+        (["explain"], "1"),
+        (["train", *QUICK], ""),
+    ],
+)
+def test_a_reader_that_leaves_is_no_error(
+    words: list[str], unbuffered: str, tmp_path: Path
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "composer.cli.main", *words],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_a_pipe_that_breaks_elsewhere_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: object) -> None:
+        raise BrokenPipeError("an environment's process")
+
+    monkeypatch.setattr("composer.cli.main._run", broken)
+    with open(os.devnull, "w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        with pytest.raises(BrokenPipeError, match="process"):
+            main(["explain"])
 
 
 def test_an_experiment_without_its_header_is_told_the_line_to_add(

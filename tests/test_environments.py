@@ -13,6 +13,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
 from composer.environments.base import EnvironmentConfig
 from composer.environments.gym import GymEnvironmentConfig, WrapperConfig, _SingleEnv
 from composer.errors import ConfigError, EnvironmentFailure
+from composer.experiment import Experiment
 from composer.testing import Counter, CounterVector
 
 MODES = ("sync", "async", "vector_entry_point")
@@ -341,6 +342,32 @@ def test_a_vector_form_that_cannot_be_had_is_refused(env_id, data, message):
     assert (problem.path, problem.fix) == ("env.vectorization", "env.vectorization=sync")
 
 
+@pytest.mark.parametrize(
+    ("env_id", "data", "message"),
+    [
+        ("Acrobot-v1", {}, "has no vector form of its own"),
+        ("CartPole-v1", {"wrappers": ["gymnasium.wrappers.FlattenObservation"]}, "no wrappers"),
+    ],
+)
+def test_a_vector_form_that_is_not_there_is_found_before_any_is_made(env_id, data, message):
+    (problem,) = config(env_id, vectorization="vector_entry_point", **data).problems()
+    assert message in problem.message
+    assert problem.path == "env.vectorization"
+
+
+def test_a_vector_form_that_is_there_is_no_problem():
+    assert config("CartPole-v1", vectorization="vector_entry_point").problems() == []
+    assert config("Acrobot-v1").problems() == []
+
+
+def test_what_is_found_while_environments_are_made_says_where_it_was_set():
+    word = "env.vectorization=vector_entry_point"
+    experiment = Experiment.load(["env.id=Wide-v0", word, "model/encoder=mlp"])
+    with pytest.raises(ConfigError) as error:
+        experiment.make_envs()
+    assert problem_of(error).origin == f"{word} (command line)"
+
+
 def test_arguments_that_the_vector_form_refuses():
     kwargs = {"disable_env_checker": True}
     with pytest.raises(ConfigError, match=r"form of CartPole-v1` got .*disable_env") as error:
@@ -417,10 +444,10 @@ def test_an_environment_that_raises_is_named_with_its_traceback(vectorization):
     envs.step(np.array([0, 0, 0]))
     with pytest.raises(EnvironmentFailure) as error:
         envs.step(np.array([0, 1, 1]))
-    first, second = error.value.problems
+    (first,) = error.value.problems
     assert first.message.startswith("environment 1 of 3 (`Touchy-v0`; the first is 0) raised in st")
-    assert second.message.startswith("environment 2 of 3")
-    assert "Traceback (most recent call last)" in first.message
+    assert first.message.endswith("at the same time raised: 2")
+    assert first.message.count("Traceback (most recent call last)") == 1
     assert "raise Unpicklable(lambda: None)" in first.message
     assert "test_environments.Unpicklable: <function" in first.message
     assert envs.closed or vectorization == "sync"

@@ -7,7 +7,9 @@ import torch
 from experiments import experiment, new_run, rows_of, trainer_of, untimed
 from gymnasium.vector import SyncVectorEnv
 
-from composer.engines.local import evaluate_experiment
+from composer.cli.progress import spread
+from composer.engines.policy import evaluate_experiment
+from composer.errors import ConfigError
 from composer.module.rl_module import Step
 from composer.testing import Counter, Reach1D
 from composer.training.evaluation import EvaluationResult, evaluate
@@ -168,3 +170,21 @@ def test_an_episode_without_an_end_is_cut_and_the_last_of_its_environment():
     result = evaluate(Zeros(), envs, 6, seed=0, max_length=5)
     assert result.lengths == (5, 5)
     assert result.returns == (sum(range(1, 6)),) * 2
+    assert result.cut == 2
+    assert spread(result).endswith("over 2 episodes, 2 of them cut after 5 steps")
+
+
+def test_episodes_that_end_by_themselves_are_not_said_to_be_cut():
+    result = evaluate(Zeros(), SyncVectorEnv([Counter] * 2), 4, seed=0, max_length=4)
+    assert result.cut == 0
+    assert spread(result).endswith("over 4 episodes")
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_a_seed_that_no_generator_takes_is_refused(seed):
+    with pytest.raises(ConfigError, match=f"evaluation.seed = {seed}"):
+        experiment("Counter", evaluation={"seed": seed})
+
+
+def test_the_largest_seed_is_taken():
+    evaluate(Zeros(), SyncVectorEnv([Counter] * 2), 2, seed=2**63 - 1)

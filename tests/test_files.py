@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from composer import files
-from composer.errors import CheckpointError
+from composer.errors import CheckpointError, RunDirectoryError
 from composer.files import (
     atomic_directory,
     new_run_directory,
@@ -328,7 +328,7 @@ def test_a_disk_full_at_any_operation_loses_nothing(tmp_path, number):
                 path = re.escape(str(runs / "latest"))
                 assert re.search(f"{path} cannot be written: the disk is full", text)
                 assert os.strerror(number) in text
-                assert "nothing was lost: the previous checkpoint is intact" in text
+                assert "what was written before is intact" in text
                 assert ".tmp-" not in text
         verify_directory(runs / "latest")
         step = read_json(runs / "latest" / "state.json")["step"]
@@ -468,11 +468,11 @@ print(new_run_directory(Path({str(tmp_path)!r}), "run"))
 
 def test_a_dangling_link_in_the_place_of_the_runs_is_an_error(tmp_path):
     (tmp_path / "runs").symlink_to(tmp_path / "gone")
-    with pytest.raises(CheckpointError, match="cannot be made: File exists"):
+    with pytest.raises(RunDirectoryError, match="cannot be made: File exists"):
         new_run_directory(tmp_path / "runs", "a")
 
 
 def test_a_file_in_the_place_of_the_runs_is_an_error(tmp_path):
     (tmp_path / "runs").touch()
-    with pytest.raises(CheckpointError, match="cannot be made: Not a directory"):
+    with pytest.raises(RunDirectoryError, match="cannot be made: Not a directory"):
         new_run_directory(tmp_path / "runs", "a")

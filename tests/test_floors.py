@@ -28,7 +28,9 @@ FLOORS = [
     ["module.specs", "module.multi", "module.checkpoint"],
     ["environments", "loggers", "executors", "training"],
     ["loading"],
-    ["engines.base", "experiment", "engines.local", "engines.ray", "interop", "testing"],
+    ["engines.base", "experiment", "checking", "comparison"],
+    ["engines.policy", "engines.trainer", "engines.local", "engines.ray"],
+    ["interop", "testing"],
     ["cli"],
 ]
 PLACES = {

@@ -4,6 +4,7 @@ import sys
 import pytest
 
 import composer
+from composer.cli.main import VERBS
 
 HEAVY = ("torch", "hydra", "gymnasium", "numpy", "tensorboard", "rich")
 
@@ -21,20 +22,29 @@ def test_importing_composer_imports_nothing_heavy():
     assert loaded("import composer") == set()
 
 
-@pytest.mark.parametrize(
-    "words", [["--help"], [], ["help"]] + [[verb, "--help"] for verb in ("train", "explain")]
-)
-def test_help_imports_nothing_heavy(words):
+def test_help_of_every_verb_imports_nothing_heavy():
+    words = [["--help"], [], ["help"], ["--version"], *([verb, "--help"] for verb in VERBS)]
     code = (
         "from composer.cli.main import main\n"
-        f"try: main({words})\n"
-        "except SystemExit as done: assert done.code == 0"
+        f"for words in {words}:\n"
+        "    try: main(words)\n"
+        "    except SystemExit as done: assert done.code == 0"
     )
     assert loaded(code) == set()
 
 
-def test_an_unknown_verb_imports_nothing_heavy():
-    assert loaded("from composer.cli.main import main; assert main(['trian']) == 2") == set()
+@pytest.mark.parametrize("words", [["trian"], ["train", "--rundir", "x"], ["eval"]])
+def test_a_command_that_cannot_be_read_imports_nothing_heavy(words):
+    assert loaded(f"from composer.cli.main import main; assert main({words}) == 2") == set()
+
+
+@pytest.mark.parametrize("line", ["composer ", "composer train env=cart", "composer eval "])
+def test_completing_imports_no_more_than_a_bare_hydra_application(line):
+    code = (
+        "import os\nfrom composer.cli.main import main\n"
+        f"os.environ['COMP_LINE'] = {line!r}\nassert main(['complete']) == 0"
+    )
+    assert loaded(code) <= {"hydra"}
 
 
 def test_config_and_errors_need_no_torch():

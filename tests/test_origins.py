@@ -6,7 +6,7 @@ import pytest
 
 from composer.errors import CompositionError, ConfigError, Problem
 from composer.experiment import Experiment
-from composer.loading import as_typed, hydra_words, load
+from composer.loading import load
 
 G = "# @package _global_\n"
 
@@ -24,11 +24,6 @@ def test_the_last_word_wins_and_is_the_origin():
     loaded = load(["model.encoder.hidden=[1]", "model.encoder={hidden: [2]}"])
     assert loaded.data["model"]["encoder"]["hidden"] == [2]
     assert loaded.origin("model.encoder.hidden") == "model.encoder={hidden: [2]} (command line)"
-
-
-def test_a_job_of_a_sweep_shows_words_without_our_plus_signs():
-    words = as_typed(hydra_words(["algorithm.lr=1"]))
-    assert load(words).origin("algorithm.lr") == "algorithm.lr=1 (command line)"
 
 
 def test_plus_signs_are_shown_as_they_were_typed():

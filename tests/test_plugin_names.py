@@ -66,4 +66,5 @@ def test_a_plugin_with_no_near_name_is_told_where_was_looked(modules, tmp_path):
     assert problem.message == (
         f"there is no module `zzz`; looked in {tmp_path} and what is installed"
     )
-    assert problem.fix is None
+    assert problem.fix is not None
+    assert problem.fix.startswith("--config-dir DIR ")

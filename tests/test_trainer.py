@@ -7,7 +7,13 @@ import safetensors.torch
 import torch
 from experiments import experiment, new_run, rows_of, trainer_of
 
-from composer.errors import CheckpointError, EnvironmentFailure, TrainingError
+from composer.engines.policy import build_module
+from composer.errors import (
+    CheckpointError,
+    CompositionError,
+    EnvironmentFailure,
+    TrainingError,
+)
 from composer.files import verify_directory
 from composer.module.rl_module import RLModule
 from composer.training.callbacks import Callback
@@ -193,7 +199,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_and_no_temporary_directory(tmp
             with pytest.raises(CheckpointError) as error:
                 trainer.step()
     assert "the disk is full (No space left on device)" in str(error.value)
-    assert "the previous checkpoint is intact" in str(error.value)
+    assert "what was written before is intact" in str(error.value)
     assert list(run.checkpoints.iterdir()) == [good]
     with trainer_of(wanted) as trainer:
         trainer.restore(good)
@@ -324,7 +330,188 @@ def test_threads_are_set_as_told_and_one_for_a_small_model():
         torch.set_num_threads(before)
 
 
+def test_a_trainer_that_goes_back_gives_up_what_came_after(tmp_path):
+    wanted = experiment(**EVERY_UPDATE, total_steps=1000)
+    run = new_run(tmp_path, wanted)
+    with trainer_of(wanted, run=run) as trainer:
+        steps(trainer, 4)
+        trainer.evaluate()
+        assert trainer.progress.best == 6.0
+        trainer.restore(run.saved()[1])
+        assert trainer.progress.best is None
+        assert len(run.saved()) == 4
+        steps(trainer, 1)
+    names = [path.name for path in run.saved()]
+    assert names == [f"step_{n * STEPS:012d}" for n in (1, 2, 3)]
+    assert run.best() is None
+    assert [row["updates"] for row in rows_of(run)] == [1, 2, 3]
+
+
+def test_an_engine_goes_on_from_the_checkpoint_it_is_told(tmp_path):
+    wanted = experiment(**EVERY_UPDATE, total_steps=4 * STEPS)
+    run = new_run(tmp_path, wanted)
+    finish(run, wanted)
+    longer = experiment(**EVERY_UPDATE, total_steps=3 * STEPS)
+    longer.config.engine.train(longer, run, checkpoint=run.saved()[0])
+    assert run.latest().name == f"step_{3 * STEPS:012d}"
+    assert run.experiment_data() == longer.to_data()
+
+
+def test_a_run_that_cannot_be_restored_keeps_its_experiment(tmp_path):
+    wanted = experiment(total_steps=STEPS)
+    run = new_run(tmp_path, wanted)
+    finish(run, wanted)
+    (run.latest() / "trainer.json").unlink()
+    with pytest.raises(CheckpointError, match=r"trainer\.json is missing"):
+        finish(run, experiment(total_steps=2 * STEPS))
+    assert run.experiment_data() == wanted.to_data()
+
+
+def test_steps_per_second_leave_out_evaluation(monkeypatch):
+    with trainer_of(experiment(evaluation={"every": STEPS, "episodes": 2})) as trainer:
+        now = [0.0]
+
+        def lasting(seconds, function):
+            def timed(*args):
+                now[0] += seconds
+                return function(*args)
+
+            return timed
+
+        monkeypatch.setattr("composer.engines.trainer.time.perf_counter", lambda: now[0])
+        trainer.clock.start = 0.0
+        trainer.driver.iterate = lasting(2.0, trainer.driver.iterate)
+        trainer.evaluate = lasting(100.0, trainer.evaluate)
+        steps(trainer, 2)
+        row = trainer.log()
+    assert row["time/steps_per_second"] == 2 * STEPS / (2 * 2.0)
+    assert row["time/seconds"] == 2 * 102.0
+
+
+# --- what stops it
+
+
+class Stopping:
+    """Says stop at the n-th time it is asked."""
+
+    def __init__(self, at):
+        self.left = at
+
+    def __call__(self):
+        self.left -= 1
+        return self.left <= 0
+
+
+@pytest.mark.parametrize("every", [STEPS, 0], ids=["on the way", "the last"])
+def test_an_evaluation_that_is_stopped_is_no_result_and_begun_again_when_the_run_goes_on(
+    tmp_path, every
+):
+    evaluation = {"every": every, "episodes": 4, "num_envs": 2}
+    total = 2 * STEPS if every else STEPS
+    wanted = experiment(total_steps=total, evaluation=evaluation)
+    rows = []
+    for name in ("whole", "stopped"):
+        tmp_path.joinpath(name).mkdir()
+        run = new_run(tmp_path / name, wanted)
+        if name == "stopped":
+            with trainer_of(wanted, run=run) as trainer:
+                outcome = trainer.train(Stopping(at=4))  # twice for the update, then at steps
+            assert (outcome.finished, outcome.evaluation, outcome.best) == (False, None, None)
+            assert run.latest().name == f"step_{STEPS:012d}"
+            assert all("evaluation/return" not in row for row in rows_of(run))
+        outcome = finish(run, wanted)
+        assert outcome.finished
+        assert outcome.evaluation.mean == 6.0
+        rows.append([(row["step"], "evaluation/return" in row) for row in rows_of(run)])
+    assert rows[0] == rows[1]
+
+
+def test_a_finished_run_is_not_evaluated_again(tmp_path):
+    wanted = experiment(total_steps=STEPS)
+    run = new_run(tmp_path, wanted)
+    finish(run, wanted)
+    before = rows_of(run)
+    outcome = finish(run, wanted)
+    assert (outcome.finished, outcome.evaluation) == (True, None)
+    assert rows_of(run) == before
+
+
+def test_a_trainer_that_was_stopped_evaluates_when_it_is_asked_to():
+    with trainer_of(experiment()) as trainer:
+        trainer.train(lambda: True)
+        assert trainer.evaluate().mean == 6.0
+
+
+class Interrupted(Callback):
+    """A second Ctrl-C, when a row has been written."""
+
+    def on_log(self, trainer, row):
+        if trainer.progress.updates == 2:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupt_between_updates_saves_what_was_done(tmp_path):
+    wanted = experiment()
+    run = new_run(tmp_path, wanted)
+    with trainer_of(wanted, [Interrupted()], run) as trainer, pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    assert run.latest().name == f"step_{2 * STEPS:012d}"
+
+
+def test_an_interrupt_within_an_update_saves_nothing_half_done(tmp_path):
+    wanted = experiment(checkpoint={"every": 1})
+    run = new_run(tmp_path, wanted)
+    with trainer_of(wanted, run=run) as trainer:
+        steps(trainer, 1)
+        one_step = trainer.driver.algorithm._step
+
+        def interrupted(minibatch):
+            one_step(minibatch)
+            raise KeyboardInterrupt
+
+        trainer.driver.algorithm._step = interrupted
+        kept = (run.latest() / "manifest.json").read_bytes()
+        with pytest.raises(KeyboardInterrupt):
+            trainer.train()
+    assert (run.latest() / "manifest.json").read_bytes() == kept
+
+
+def test_a_stop_asked_for_while_data_is_gathered_saves_before_the_update_and_after(tmp_path):
+    wanted = experiment(checkpoint={"every": 0, "keep": 9})
+    run = new_run(tmp_path, wanted)
+    with trainer_of(wanted, run=run) as trainer:
+        trainer.train(Stopping(at=4))  # in the second iteration
+    assert [path.name for path in run.saved()] == [f"step_{n * STEPS:012d}" for n in (1, 2)]
+
+
+def test_an_interrupt_while_a_checkpoint_is_written_writes_it_again(tmp_path, monkeypatch):
+    wanted = experiment(total_steps=STEPS)
+    run = new_run(tmp_path, wanted)
+    with trainer_of(wanted, run=run) as trainer:
+        write = trainer.driver.get_tensors
+        interrupts = [KeyboardInterrupt]
+
+        def interrupted():
+            if interrupts:
+                raise interrupts.pop()
+            return write()
+
+        trainer.driver.get_tensors = interrupted
+        with pytest.raises(KeyboardInterrupt):
+            trainer.train()
+    verify_directory(run.latest())
+
+
 # --- what goes wrong
+
+
+def test_a_model_that_cannot_be_allocated_is_told_by_its_size():
+    with pytest.raises(CompositionError) as error:
+        build_module(experiment(model={"encoder": {"type": "mlp", "hidden": [10**12]}}))
+    text = str(error.value)
+    weights = 2 * (1 + 1) * 10**12 + 3 * 10**12 + 3  # two encoders of one input, and two heads
+    assert f"the model has {weights:,} parameters ({4 * weights / 2**30:,.1f} GiB)" in text
+    assert "cannot be allocated on cpu" in text
 
 
 def infinite(at, **data):
@@ -389,8 +576,8 @@ def test_an_environment_that_raises_is_named_with_its_traceback_and_the_state_sa
         trainer.train()
     text = str(error.value)
     assert "environment 0 of 2" in text
-    assert "environment 1 of 2" in text
-    assert "Traceback (most recent call last)" in text
+    assert text.count("Traceback (most recent call last)") == 1
+    assert text.endswith("at the same time raised: 1")
     assert "ValueError: step 12, as it was told to: 100%" in text
     with trainer_of(wanted, run=run) as trainer:
         trainer.restore(run.latest())

@@ -89,7 +89,11 @@ class PPOConfig(OnPolicyConfig):
 
 
 class PPO(Algorithm):
-    """Learns from rollouts `(N, T)`."""
+    """Learns from rollouts `(N, T)`.
+
+    Metrics of an update are means over all its minibatches; but `kl`, KL(old ‖ new), is the last
+    epoch's mean, which says how far the policy has moved, and `epochs` how many of them there were.
+    """
 
     def __init__(self, config: PPOConfig, module: RLModule, generator: torch.Generator) -> None:
         if not isinstance(module, ValueFunctionAPI):

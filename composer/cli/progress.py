@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.progress import (
     BarColumn,
@@ -16,6 +16,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from composer.cli.console import Console
 from composer.engines.base import Outcome
 from composer.training.callbacks import Callback
 from composer.training.evaluation import EvaluationResult
@@ -135,6 +136,7 @@ def spread(result: EvaluationResult) -> str:
         f"return {metrics['return']:.2f} ± {metrics['return_std']:.2f} "
         f"({metrics['return_min']:.2f} … {metrics['return_max']:.2f}) over "
         f"{len(result.returns)} episodes"
+        + (f", {result.cut} of them cut after {max(result.lengths):,} steps" if result.cut else "")
     )
 
 

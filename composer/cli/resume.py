@@ -1,14 +1,19 @@
-"""`composer resume`: goes on with a run from its latest checkpoint."""
+"""`composer resume`: goes on with a run from one of its checkpoints, by default the latest."""
 
 import argparse
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+from composer.cli.checkpoints import find, require_whole
 from composer.cli.train import train
-from composer.errors import ConfigError, Problem
+from composer.comparison import ABSENT, Difference, differences
+from composer.errors import ConfigError, Problem, line_to_type, shown
 from composer.experiment import Experiment
-from composer.files import write_json
+from composer.files import read_json
 from composer.loading import override
-from composer.training.run_directory import EXPERIMENT, RunDirectory
+from composer.training.checkpoint import read_progress
+from composer.training.run_directory import EXPERIMENT
 
 RESUMABLE = (
     "total_steps",
@@ -22,43 +27,64 @@ RESUMABLE = (
     "env.num_envs",
     "env.vectorization",
 )
-"""Settings that may differ from those the run began with; `algorithm.type` may not."""
+"""Settings that may differ from those the run began with, but for `algorithm.type`."""
 
 
 def run(args: argparse.Namespace) -> int:
     """Goes on, with the words' changes."""
-    directory = RunDirectory.open(Path(args.directory))
-    before = Experiment.from_data(directory.experiment_data(), args.config_dir)
-    loaded = override(before.to_data(), args.words)
+    run_directory, chosen = find(Path(args.directory))
+    loaded = override(run_directory.experiment_data(), args.words)
     experiment = Experiment.from_loaded(loaded, args.config_dir)
-    changes = [
-        Problem(
-            f"a run that has begun cannot change this (it has {old}); start another run instead",
-            path=path,
-            value=new,
-            origin=loaded.origin(path),
-            valid=RESUMABLE,
-        )
-        for path, old, new in _differences(before.to_data(), experiment.to_data())
-        if path == "algorithm.type" or not _resumable(path)
-    ]
-    if changes:
-        raise ConfigError(*changes)
-    if args.words:
-        write_json(directory.path / EXPERIMENT, experiment.to_data())
-    return train(experiment, directory)
-
-
-def _resumable(path: str) -> bool:
-    return any(path == allowed or path.startswith(f"{allowed}.") for allowed in RESUMABLE)
-
-
-def _differences(old: object, new: object, path: str = "") -> list[tuple[str, object, object]]:
-    """Leaves that differ: path, old value, new value."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        return [
-            difference
-            for key in dict.fromkeys([*old, *new])
-            for difference in _differences(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))
+    checkpoint = chosen or run_directory.latest()
+    if checkpoint is not None:
+        require_whole(checkpoint, run_directory, "resume")
+        before = Experiment.from_data(read_json(checkpoint / EXPERIMENT), args.config_dir)
+        progress = read_progress(checkpoint)
+        taken = progress.env_steps
+        finished = experiment.config.total_steps <= taken and not progress.evaluation_due
+        changes = differences(before.to_data(), experiment.to_data())
+        edited = str(run_directory.path / EXPERIMENT)
+        problems = [
+            replace(problem, origin=loaded.origin(problem.path) or edited)
+            for problem in _problems(changes, taken, finished)
         ]
-    return [] if old == new else [(path, old, new)]
+        if problems:
+            raise ConfigError(*problems)
+        if finished:
+            path = run_directory.path
+            print(f"{path} is finished already, at {taken:,} steps; to go on:")
+            print(f"composer resume {path} total_steps={2 * taken}")
+            return 0
+    if chosen is not None:
+        later = ", ".join(path.name for path in run_directory.after(chosen))
+        what = f"; the next checkpoint takes the place of {later}" if later else ""
+        print(f"from {chosen.name}{what}")
+    return train(experiment, run_directory, chosen)
+
+
+def _problems(changes: Iterable[Difference], taken: int, finished: bool) -> Iterator[Problem]:
+    """The changes that cannot be made at a checkpoint of `taken` steps."""
+    for change in changes:
+        path, new = change.path, None if change.b is ABSENT else change.b
+        if not resumable(path):
+            had = "" if change.a is ABSENT else f" (it has {shown(change.a)})"
+            yield Problem(
+                f"a run that has begun cannot change this{had}; start another run instead",
+                path,
+                new,
+                valid=RESUMABLE,
+            )
+        elif path == "total_steps" and change.b <= taken:
+            message = f"the run has taken {taken:,} steps already"
+            yield Problem(message, path, new, fix=f"total_steps={2 * taken}")
+        elif finished:
+            message = f"the run is finished, at {taken:,} steps: this would change nothing"
+            fix = f"total_steps={2 * taken} {line_to_type(path, new)}"
+            yield Problem(message, path, new, fix=fix)
+
+
+def resumable(path: str) -> bool:
+    """Whether a run that has begun may go on with another value there."""
+    return path != "algorithm.type" and any(
+        path == allowed or path.startswith(f"{allowed}.") for allowed in RESUMABLE
+    )

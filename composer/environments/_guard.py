@@ -69,13 +69,12 @@ class GuardedVectorEnv(VectorWrapper):
 
     def _fail_by_report(self, verb: str, infos: dict[str, Any]) -> NoReturn:
         self._abandon()
+        reports = {i: text for i, text in enumerate(infos[REPORT]) if text is not None}
+        first, *others = reports
         raise EnvironmentFailure(
-            *(
-                f"environment {i} of {self.num_envs} (`{self.name}`; the first is 0) raised in "
-                f"{verb}:\n{report.rstrip()}"
-                for i, report in enumerate(infos[REPORT])
-                if report is not None
-            )
+            f"environment {first} of {self.num_envs} (`{self.name}`; the first is 0) raised in "
+            f"{verb}:\n{reports[first].rstrip()}"
+            + (f"\nat the same time raised: {', '.join(map(str, others))}" if others else "")
         )
 
     def _fail(self, verb: str, error: BaseException) -> NoReturn:

@@ -6,6 +6,7 @@ import gymnasium as gym
 from gymnasium.vector import VectorEnv
 
 from composer.config import Family, Size
+from composer.errors import Problem
 
 
 class EnvironmentConfig(Family, family="environment", default="gym"):
@@ -18,6 +19,10 @@ class EnvironmentConfig(Family, family="environment", default="gym"):
     """
 
     num_envs: Size = 8
+
+    def problems(self) -> list[Problem]:
+        """What is wrong with the settings, found without making an environment."""
+        return []
 
     @abstractmethod
     def spaces(self) -> tuple[gym.Space, gym.Space]:

@@ -63,6 +63,12 @@ class GymEnvironmentConfig(EnvironmentConfig):
     wrappers: Listed[WrapperConfig] = ()
     """The first is the innermost."""
 
+    def problems(self) -> list[Problem]:
+        if self.vectorization != "vector_entry_point":
+            return []
+        entry_point = self._native_entry_point()
+        return [entry_point] if isinstance(entry_point, Problem) else []
+
     def spaces(self) -> tuple[gymnasium.Space, gymnasium.Space]:
         env = self.make_single()
         env.close()
@@ -118,14 +124,12 @@ class GymEnvironmentConfig(EnvironmentConfig):
 
     def _native(self, num_envs: int) -> VectorEnv | ComposerError:
         """The environment's own vector form, or why it cannot be used."""
-        if self.wrappers:
-            return self._no_native("an environment's own vector form takes no wrappers")
-        spec = _lookup.find_spec(self.id)
-        if spec.vector_entry_point is None:
-            return self._no_native(f"`{self.id}` has no vector form of its own")
+        entry_point = self._native_entry_point()
+        if isinstance(entry_point, Problem):
+            return ConfigError(entry_point)
         observation_space, action_space = self.spaces()
         name = f"the vector form of {self.id}"
-        find = functools.partial(_lookup.vector_creator, spec.vector_entry_point)
+        find = functools.partial(_lookup.vector_creator, entry_point)
         try:  # before it is made: a vector environment that is half made complains when collected
             inspect.signature(_construct(find, {}, name, "env")).bind_partial(**self.kwargs)
         except TypeError as error:
@@ -154,21 +158,30 @@ class GymEnvironmentConfig(EnvironmentConfig):
             envs.close()
         return envs if unfit is None else unfit
 
-    def _no_native(self, message: str) -> ConfigError:
-        return ConfigError(
-            Problem(
-                message,
-                path="env.vectorization",
-                value=self.vectorization,
-                fix="env.vectorization=sync",
-            )
+    def _native_entry_point(self) -> str | Callable[..., object] | Problem:
+        """What makes the environment's own vector form, or why there is none to make."""
+        if self.wrappers:
+            return self._no_native("an environment's own vector form takes no wrappers")
+        spec = _lookup.find_spec(self.id)
+        return spec.vector_entry_point or self._no_native(
+            f"`{self.id}` has no vector form of its own"
+        )
+
+    def _no_native(self, message: str) -> Problem:
+        return Problem(
+            message,
+            path="env.vectorization",
+            value=self.vectorization,
+            fix="env.vectorization=sync",
         )
 
     def _other_space(
         self, verb: str, actual: gymnasium.Space, expected: gymnasium.Space
     ) -> ConfigError:
-        return self._no_native(
-            f"the vector form of `{self.id}` {verb} {actual}, the environment itself {expected}"
+        return ConfigError(
+            self._no_native(
+                f"the vector form of `{self.id}` {verb} {actual}, the environment itself {expected}"
+            )
         )
 
     def _refuse_other_autoreset(self) -> None:

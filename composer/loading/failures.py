@@ -27,14 +27,17 @@ _WORD = "Error merging override "
 
 
 @contextmanager
-def explained(read: Words) -> Iterator[None]:
-    """Turns whatever Hydra and OmegaConf raise into a ConfigError."""
+def explained(read: Words, word: str | None = None) -> Iterator[None]:
+    """Turns whatever Hydra and OmegaConf raise into a ConfigError, at `word` if it is given."""
     try:
         yield
     except ComposerError:
         raise
     except Exception as error:  # a bad file makes Hydra raise ValueError, AssertionError, OSError …
-        raise ConfigError(_problem(error, read)) from error
+        problem = _problem(error, read)
+        if word is not None:
+            problem = replace(problem, origin=f"{word} (command line)")
+        raise ConfigError(problem) from error
 
 
 def _problem(error: BaseException, read: Words) -> Problem:

@@ -31,6 +31,12 @@ class Choice(NamedTuple):
     line: int
 
 
+def from_here(path: Path) -> Path:
+    """The path as a person in the working directory would write it."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
 @dataclass(frozen=True)
 class YamlFile:
     """One YAML file of a configuration directory."""
@@ -62,8 +68,7 @@ class YamlFile:
         number = "" if line is None else f":{line}"
         if self.built_in:
             return f"composer/conf/{self.name}.yaml{number} (built in)"
-        path, here = Path(str(self.file)), Path.cwd()
-        return f"{path.relative_to(here) if path.is_relative_to(here) else path}{number}"
+        return f"{from_here(Path(str(self.file)))}{number}"
 
     def excerpt(self, node: yaml.Node) -> str:
         """A value as the file has it, where it is on one line."""

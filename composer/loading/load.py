@@ -1,5 +1,6 @@
 """Composing: words → one plain dict that knows where its values come from."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from composer.loading.composing import hydra_ready, sources_of
 from composer.loading.failures import explained
 from composer.loading.files import BASE, ConfigFiles
 from composer.loading.loaded import Loaded
-from composer.loading.origins import Origins
+from composer.loading.origins import Origins, Source
 from composer.loading.paths import Parts, dotted, parts_of
 from composer.loading.refusals import at, flat, refused
 from composer.loading.rewriting import LOGGER, read_values, read_words
@@ -21,45 +22,79 @@ from composer.loading.silences import silences
 from composer.loading.words import Typed, Words
 
 
-def load(words: Sequence[str], config_dir: str | Path | None = None) -> Loaded:
-    """Composes the configuration that the words describe.
+class Loader:
+    """Composes configurations; files that many of them share are merged once.
 
     Args:
-        words: The command line's: `["env=cartpole", "algorithm.lr=1e-3"]`.
         config_dir: A directory of the user's own, with groups as Composer's `conf/` has them.
-
-    Raises:
-        ConfigError: If a word or a file cannot be read, or what is composed is not what was meant.
-            Unknown keys and wrong values are left to the schema.
     """
-    read = read_words(words, config_dir)
-    with explained(read), hydra_ready():
-        cfg = compose(BASE, overrides=read.overrides, return_hydra_config=True)
-    choices = _choices(cfg, read)
-    with open_dict(cfg):
-        del cfg["hydra"]
-    named = _name_types(cfg, choices, read)
-    words_of_types = [
-        Typed(read.chosen[group].word, path, choices[group])
-        for path, group in named.items()
-        if group in read.chosen and group != LOGGER
-    ]
-    origins = Origins([*words_of_types, *read.typed], lambda: sources_of(read), named)
-    data: Any = OmegaConf.to_container(cfg, resolve=False)
-    loaded = Loaded(data, tuple(words), choices, origins, read)
-    problems = list(silences(data, origins)) if read.files.added else []
-    told = {parts_of(problem.path) for problem in problems if problem.path}
-    others = refused(data, choices, read, origins)
-    problems += [other for other in others if parts_of(other.path) not in told]
-    if problems:
-        raise ConfigError(*problems)
-    try:
-        with explained(read):
-            data = OmegaConf.to_container(cfg, resolve=True)
-    except ConfigError as error:
-        problems = (_referring(item, data) if item.path else item for item in error.problems)
-        raise loaded.with_origins(ConfigError(*problems)) from error.__cause__
-    return replace(loaded, data=data)
+
+    def __init__(self, config_dir: str | Path | None = None) -> None:
+        self._config_dir = config_dir
+        self._composed: dict[tuple[str, ...], tuple[DictConfig, dict[str, str]]] = {}
+        self._sources: dict[tuple[str, ...], list[Source]] = {}
+
+    def load(self, words: Sequence[str]) -> Loaded:
+        """Composes the configuration that the words describe.
+
+        Args:
+            words: The command line's: `["env=cartpole", "algorithm.lr=1e-3"]`.
+
+        Raises:
+            ConfigError: If a word or a file cannot be read, or what is composed is not what was
+                meant. Unknown keys and wrong values are left to the schema.
+        """
+        read = read_words(words, self._config_dir)
+        cfg, listed = self._files(read)
+        _set_values(cfg, read)
+        choices = _choices(listed, read)
+        named = _name_types(cfg, choices, read)
+        words_of_types = [
+            Typed(read.chosen[group].word, path, choices[group])
+            for path, group in named.items()
+            if group in read.chosen and group != LOGGER
+        ]
+        origins = Origins([*words_of_types, *read.typed], lambda: self._merged(read), named)
+        data: Any = OmegaConf.to_container(cfg, resolve=False)
+        loaded = Loaded(data, tuple(words), choices, origins, read)
+        problems = list(silences(data, origins)) if read.files.added else []
+        told = {parts_of(problem.path) for problem in problems if problem.path}
+        others = refused(data, choices, read, origins)
+        problems += [other for other in others if parts_of(other.path) not in told]
+        if problems:
+            raise ConfigError(*problems)
+        try:
+            with explained(read):
+                data = OmegaConf.to_container(cfg, resolve=True)
+        except ConfigError as error:
+            problems = (_referring(item, data) if item.path else item for item in error.problems)
+            raise loaded.with_origins(ConfigError(*problems)) from error.__cause__
+        return replace(loaded, data=data)
+
+    def _files(self, read: Words) -> tuple[DictConfig, dict[str, str]]:
+        """The files that the words choose, merged, without the values that were typed."""
+        chosen = tuple(read.choosing)
+        if chosen not in self._composed:
+            with explained(read), hydra_ready():
+                cfg = compose(BASE, overrides=list(chosen), return_hydra_config=True)
+            listed = {str(group): option for group, option in cfg.hydra.runtime.choices.items()}
+            with open_dict(cfg):
+                del cfg["hydra"]
+            self._composed[chosen] = cfg, listed
+        cfg, listed = self._composed[chosen]
+        return copy.deepcopy(cfg), listed
+
+    def _merged(self, read: Words) -> list[Source]:
+        """Those files, in their order."""
+        chosen = tuple(read.choosing)
+        if chosen not in self._sources:
+            self._sources[chosen] = sources_of(read)
+        return self._sources[chosen]
+
+
+def load(words: Sequence[str], config_dir: str | Path | None = None) -> Loaded:
+    """Composes one configuration: see `Loader.load`."""
+    return Loader(config_dir).load(words)
 
 
 def _referring(problem: Problem, data: Mapping[str, Any]) -> Problem:
@@ -82,13 +117,19 @@ def override(data: Mapping[str, Any], words: Sequence[str]) -> Loaded:
     """
     read = read_values(words)
     cfg = OmegaConf.create(dict(data))
+    _set_values(cfg, read)
     with explained(read):
-        for typed in read.typed:
-            for path in typed.emptied:
-                OmegaConf.update(cfg, ".".join(path), None, force_add=True)
-            OmegaConf.update(cfg, ".".join(typed.path), typed.value, merge=True, force_add=True)
         changed: Any = OmegaConf.to_container(cfg, resolve=True)
     return Loaded(changed, tuple(words), {}, Origins(read.typed, tuple), read)
+
+
+def _set_values(cfg: DictConfig, read: Words) -> None:
+    """Sets what was typed."""
+    for typed in read.typed:
+        with explained(read, typed.word):
+            for path in typed.emptied:  # an empty mapping would leave what is there
+                OmegaConf.update(cfg, ".".join(path), None, force_add=True)
+            OmegaConf.update(cfg, ".".join(typed.path), typed.value, merge=True, force_add=True)
 
 
 def hydra_words(words: Sequence[str], config_dir: str | Path | None = None) -> list[str]:
@@ -107,13 +148,12 @@ def options(group: str, config_dir: str | Path | None = None) -> tuple[str, ...]
     return ConfigFiles.of(config_dir).options(group)
 
 
-def _choices(cfg: DictConfig, read: Words) -> dict[str, str]:
+def _choices(listed: Mapping[str, str], read: Words) -> dict[str, str]:
     """The options that were composed, and those that name a type without a YAML."""
-    listed = {str(group): option for group, option in cfg.hydra.runtime.choices.items()}
-    listed |= {group: ",".join(chosen.options) for group, chosen in read.chosen.items()}
+    typed = {group: ",".join(chosen.options) for group, chosen in read.chosen.items()}
     return {
         group: option
-        for group, option in listed.items()
+        for group, option in {**listed, **typed}.items()
         if option
         and not group.startswith("hydra/")
         and (group != "tuned" or read.files.find(f"tuned/{option}"))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, QuotedString
+from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, Quote, QuotedString
 
 from composer.errors import ConfigError, Problem, did_you_mean, nearest, nearest_first
 from composer.loading.cures import parsed, several, unreadable, unused
@@ -135,19 +135,25 @@ class _Reader:
 
     def _choose(self, group: str, override: Override) -> Iterator[Problem]:
         files, word = self.words.files, str(override.input_line)
+        value = override.value()
         values = _values(override)
+        if isinstance(value, Glob):
+            values = value.filter(list(files.options(group)))
+            if not values:
+                message = f"no {group} fits the pattern of `{word}`"
+                yield Problem(message, valid=files.options(group))
+                return
         if values == [None]:
             yield from self._choose_none(group, word)
             return
-        names = tuple(
-            value.text if isinstance(value, QuotedString) else str(value) for value in values
-        )
+        names = tuple(item.text if isinstance(item, QuotedString) else str(item) for item in values)
         missing = [name for name in names if files.find(f"{group}/{name}") is None]
         text = override.get_value_string()
-        if not all(isinstance(value, str | QuotedString) for value in values):
+        is_pattern = isinstance(value, Glob)
+        if is_pattern or not all(isinstance(item, str | QuotedString) for item in values):
             text = ",".join(f"'{name}'" for name in names)
         if group in files.tagged:
-            if isinstance(override.value(), list):
+            if isinstance(value, list):
                 message = f"`{group}` takes one option, not a list"
                 yield Problem(message, value=names, fix=f"{group}={names[0] if names else '…'}")
                 return
@@ -214,11 +220,6 @@ class _Reader:
             valid=nearest_first(name, options),
             fix=f"{group}={close}" if close else None,
         )
-
-
-def as_typed(words: Sequence[str]) -> list[str]:
-    """The words of a sweep's job, without the `++` that `hydra_words` gave them."""
-    return [word.removeprefix("++") for word in words]
 
 
 def _values(override: Override) -> list[object]:

@@ -74,6 +74,11 @@ class Words:
     chosen: dict[str, Chosen] = field(default_factory=dict)
 
     @property
+    def choosing(self) -> list[str]:
+        """What Hydra is given apart from values: groups' options, deletions, its own settings."""
+        return [word for word in self.overrides if not word.startswith("++")]
+
+    @property
     def named_loggers(self) -> list[Typed]:
         """The loggers chosen by a type that has no YAML."""
         return [typed for typed in self.typed if typed.option]

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from composer.loggers.base import Logger, LoggerConfig
 
@@ -13,6 +13,8 @@ class TensorBoardLoggerConfig(LoggerConfig):
     """Event files in `tensorboard/` below the run's directory."""
 
     type: Literal["tensorboard"] = "tensorboard"
+
+    packages: ClassVar[tuple[str, ...]] = ("tensorboard",)
 
     def build(self, directory: Path, resume_step: int | None) -> "TensorBoardLogger":
         return TensorBoardLogger(directory=directory / "tensorboard", resume_step=resume_step)

@@ -2,7 +2,7 @@
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,11 +31,15 @@ class Driver(ABC):
         """Begins new episodes everywhere, with environments seeded by `seed`."""
 
     @abstractmethod
-    def iterate(self, progress: float) -> Iteration:
+    def iterate(
+        self, progress: float, before_update: Callable[[], None] = lambda: None
+    ) -> Iteration:
         """Gathers data once and learns from it.
 
         Args:
             progress: Fraction of the environment steps done, in [0, 1].
+            before_update: Called between the two: what comes next changes the driver and its
+                module, and until it has ended neither can be saved.
         """
 
     @abstractmethod

@@ -1,11 +1,13 @@
 """Evaluation: whole episodes, shared out evenly among environments of its own."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import gymnasium as gym
 import numpy as np
 import torch
+from pydantic import Field
 
 from composer.config import Config, Size, Steps
 from composer.executors import Executor
@@ -23,7 +25,7 @@ class EvaluationConfig(Config):
     """Take the distribution's deterministic action instead of a sample."""
     max_length: Size = 100_000
     """Steps after which an episode is cut; only one without a limit of its own gets there."""
-    seed: int | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     """`null` is derived from the experiment's seed. Every evaluation starts from the same seed."""
 
 
@@ -33,6 +35,8 @@ class EvaluationResult:
 
     returns: tuple[float, ...]
     lengths: tuple[int, ...]
+    cut: int = 0
+    """Episodes among them that had no end of their own in `max_length` steps."""
 
     @property
     def mean(self) -> float:
@@ -50,6 +54,10 @@ class EvaluationResult:
         }
 
 
+class EvaluationStopped(Exception):
+    """An evaluation was asked to stop: there is no result."""
+
+
 def evaluate(
     executor: Executor,
     envs: gym.vector.VectorEnv,
@@ -59,6 +67,7 @@ def evaluate(
     deterministic: bool = True,
     max_length: int = 100_000,
     initial_state: Nested = None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> EvaluationResult:
     """Runs episodes from their beginnings.
 
@@ -74,6 +83,10 @@ def evaluate(
         max_length: Steps after which an episode is counted as it is, and is the last of its
             environment: some policies walk into a wall for ever.
         initial_state: The module's state for N episodes that begin.
+        should_stop: Asked at every step.
+
+    Raises:
+        EvaluationStopped: If `should_stop` said so.
     """
     count = envs.num_envs
     owed = np.full(count, episodes // count) + (np.arange(count) < episodes % count)
@@ -83,7 +96,10 @@ def evaluate(
     is_first, ended = np.ones(count, np.bool_), np.zeros(count, np.bool_)
     state: Any = initial_state or None
     finished: list[list[tuple[float, int]]] = [[] for _ in range(count)]
+    cut = 0
     while owed.any():
+        if should_stop():
+            raise EvaluationStopped
         step = executor.act(
             obs,
             state,
@@ -105,5 +121,8 @@ def evaluate(
         for env in np.flatnonzero((lengths >= max_length) & (owed > 0)).tolist():
             owed[env] = 0
             finished[env].append((float(returns[env]), int(lengths[env])))
+            cut += 1
     flat = [episode for row in finished for episode in row]
-    return EvaluationResult(*map(tuple, zip(*flat, strict=True)))  # pyright: ignore
+    return EvaluationResult(
+        tuple(return_ for return_, _ in flat), tuple(length for _, length in flat), cut
+    )

@@ -1,6 +1,6 @@
 """`on_policy`: collect a rollout, learn from it, throw it away."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -46,10 +46,13 @@ class OnPolicyDriver(Driver):
         if self.reward_scale is not None:
             self.reward_scale.restart()
 
-    def iterate(self, progress: float) -> Iteration:
+    def iterate(
+        self, progress: float, before_update: Callable[[], None] = lambda: None
+    ) -> Iteration:
         env_steps, episodes = self.collector.collect(self.rollout)
         while not env_steps:  # a rollout of one step may hold nothing but dummies
             env_steps, episodes = self.collector.collect(self.rollout)
+        before_update()
         if self.reward_scale is not None:
             self.reward_scale(self.rollout)
         metrics = self.algorithm.update(self.rollout.batch(self.module.device), progress)

@@ -1,0 +1,112 @@
+"""What can fail before training, found before anything is written."""
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from composer.config import Config, Family, join_path
+from composer.errors import ComposerError, ConfigError, Problem
+from composer.experiment import Experiment
+from composer.loading import Job, Loader
+
+RUNS = Path("runs")
+"""Where runs are written unless a directory is named."""
+STATES = 3
+"""Tensors of a parameter's size in a checkpoint: the parameter and Adam's two moments."""
+
+
+def check(experiment: Experiment, directory: Path = RUNS) -> None:
+    """Composes the model for the environment's own spaces, and looks for all a run needs.
+
+    Args:
+        experiment: Its schema is checked already.
+        directory: Where the run will be written.
+
+    Raises:
+        ComposerError: What would have stopped the run: the model cannot be composed, lacks what
+            the algorithm requires, a part's package is not installed, or the disk has no room.
+    """
+    experiment.blueprint  # noqa: B018 - composed and checked against the algorithm
+    problems = [*_missing_packages(experiment.config), *_disk_problems(experiment, directory)]
+    if problems:
+        error = ConfigError(*problems)
+        raise experiment.loaded.with_origins(error) if experiment.loaded else error
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a job of a sweep would fare."""
+
+    job: Job
+    experiment: Experiment | None = None
+    """None where its configuration is not valid."""
+    error: ComposerError | None = None
+
+
+def check_jobs(
+    jobs: Sequence[Job], config_dir: str | Path | None = None, directory: Path = RUNS
+) -> Iterator[Report]:
+    """Checks one job after the other; what they share is read once."""
+    loader = Loader(config_dir)
+    for job in jobs:
+        experiment = None
+        try:
+            experiment = Experiment.from_loaded(loader.load(job.words), config_dir)
+            check(experiment, directory)
+        except ComposerError as error:
+            yield Report(job, experiment, error)
+        else:
+            yield Report(job, experiment)
+
+
+def _missing_packages(config: Config) -> Iterator[Problem]:
+    for path, part in _parts(config, ()):
+        for name in part.packages:
+            if importlib.util.find_spec(name) is None:
+                yield Problem(
+                    f"{part.family} `{part.type}` needs the package {name}, which is not installed",
+                    path=join_path("", (*path, "type")),
+                    value=part.type,
+                    fix=f"pip install {name}",
+                )
+
+
+def _parts(value: object, path: tuple[str | int, ...]) -> Iterator[tuple[tuple, Family]]:
+    """Every tagged part in a configuration, and where it stands."""
+    if isinstance(value, Family):
+        yield path, value
+    if isinstance(value, Config):
+        value = {name: getattr(value, name) for name in type(value).model_fields}
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _parts(item, (*path, key))
+    elif isinstance(value, tuple):
+        for index, item in enumerate(value):
+            yield from _parts(item, (*path, index))
+
+
+def _disk_problems(experiment: Experiment, directory: Path) -> Iterator[Problem]:
+    """Whether the directory can be written, and has room for the run's checkpoints."""
+    home = next(
+        path for path in (directory.resolve(), *directory.resolve().parents) if path.exists()
+    )
+    if not (home.is_dir() and os.access(home, os.W_OK)):
+        yield Problem(f"nothing can be written to {home}")
+        return
+    checkpoints = experiment.config.checkpoint.keep + 2  # the best, and the one that is written
+    needed = experiment.blueprint.parameter_count * 4 * STATES * checkpoints
+    free = shutil.disk_usage(home).free
+    if needed > free:
+        yield Problem(
+            f"the run's checkpoints take about {_gigabytes(needed)}, and {home} has "
+            f"{_gigabytes(free)} left",
+            path="checkpoint.keep",
+            value=experiment.config.checkpoint.keep,
+        )
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB"

@@ -1,0 +1,121 @@
+"""`composer check`: everything that can fail before training, for a run or each job of a sweep."""
+
+import argparse
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.progress import track
+
+from composer.checking import RUNS, Report, check, check_jobs
+from composer.cli import errors
+from composer.cli.console import Console
+from composer.cli.jobs import jobs_table
+from composer.errors import ComposerError
+from composer.experiment import Experiment
+from composer.loading import Job, jobs
+from composer.spaces import describe
+
+ROWS = 40
+"""Jobs beyond this are counted, not listed, unless they are broken."""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Checks, and shows what was found."""
+    found = jobs(args.words, args.config_dir)
+    if len(found) == 1:
+        experiment = Experiment.load(args.words, args.config_dir)
+        check(experiment)
+        print(json.dumps(_facts(experiment)) if args.json else _ready(experiment))
+        return 0
+    reports = checked(found, args.config_dir)
+    if args.json:
+        print(json.dumps([_data(report) for report in reports]))
+    else:
+        show(reports)
+    return 2 if any(report.error for report in reports) else 0
+
+
+def checked(
+    found: Sequence[Job], config_dir: str | Path | None, directory: Path = RUNS
+) -> list[Report]:
+    """A report for each job, with a progress bar where errors go."""
+    reports = check_jobs(found, config_dir, directory)
+    bar = track(
+        reports,
+        description="checking",
+        total=len(found),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not Console(stderr=True).is_terminal,
+    )
+    return list(bar)
+
+
+def show(reports: Sequence[Report]) -> None:
+    """A table of the jobs, and each mistake once with the jobs that make it."""
+    console = Console()
+    broken = [number for number, report in enumerate(reports) if report.error]
+    listed = range(len(reports)) if len(reports) <= ROWS else broken[:ROWS]
+    if listed:
+        cells = {number: (_size(reports[number]), _verdict(reports[number])) for number in listed}
+        console.print(jobs_table([r.job for r in reports], cells, ("parameters", "")))
+    for error, numbers in _by_error(reports):
+        console.print(f"\n{_numbered(numbers)}", style="bold", highlight=False)
+        errors.show(error, console)
+    total = len(reports)
+    counted = f"{len(broken)} of {total} jobs broken" if broken else f"{total} jobs ready"
+    console.print(f"\n{counted}", style="bold", highlight=False)
+
+
+def _size(report: Report) -> str:
+    if report.error or report.experiment is None:
+        return ""
+    return f"{report.experiment.blueprint.parameter_count:,}"
+
+
+def _verdict(report: Report) -> str:
+    return "[red]broken[/red]" if report.error else "[green]ready[/green]"
+
+
+def _by_error(reports: Sequence[Report]) -> Iterable[tuple[ComposerError, list[int]]]:
+    """Each error once, with the jobs that have it."""
+    found: dict[str, tuple[ComposerError, list[int]]] = {}
+    for number, report in enumerate(reports):
+        if report.error:
+            found.setdefault(str(report.error), (report.error, []))[1].append(number)
+    return found.values()
+
+
+def _numbered(numbers: Sequence[int]) -> str:
+    shown = ", ".join(map(str, numbers[:12])) + ("" if len(numbers) <= 12 else ", …")
+    return f"job {shown}" if len(numbers) == 1 else f"{len(numbers)} jobs ({shown})"
+
+
+def _ready(experiment: Experiment) -> str:
+    spaces = " → ".join(map(describe, experiment.spaces))
+    offers = ", ".join(experiment.blueprint.requires) or "nothing"
+    return "\n".join(
+        [
+            f"{experiment.name} is ready to train",
+            f"  spaces    {spaces}",
+            f"  model     {experiment.blueprint.parameter_count:,} parameters",
+            f"  requires  {offers}: offered",
+        ]
+    )
+
+
+def _facts(experiment: Experiment) -> dict[str, Any]:
+    return {
+        "name": experiment.name,
+        "parameters": experiment.blueprint.parameter_count,
+        "fingerprint": experiment.blueprint.fingerprint,
+    }
+
+
+def _data(report: Report) -> dict[str, Any]:
+    data: dict[str, Any] = {"words": report.job.words, "ready": report.error is None}
+    if report.error is not None:
+        return data | {"problems": [problem.to_data() for problem in report.error.problems]}
+    return data | (_facts(report.experiment) if report.experiment else {})

@@ -1,0 +1,176 @@
+"""`composer diff`: what differs between two experiments, runs or blueprints."""
+
+import argparse
+import json
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from composer.blueprint.blueprint import Blueprint
+from composer.cli.console import Console
+from composer.cli.resume import resumable
+from composer.comparison import ABSENT, Comparison, Difference, compare, node_differences
+from composer.errors import ComposerError, did_you_mean, nearest_first, shown
+from composer.experiment import Experiment
+from composer.files import read_json
+from composer.loading import options
+from composer.training.run_directory import EXPERIMENT
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two things compared."""
+
+    text: str
+    """As it was typed."""
+    blueprint: Blueprint
+    settings: Mapping[str, Any] | None = None
+    origin: Callable[[str], str | None] = lambda _: None
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compares, and shows."""
+    a, b = (_side(text, args.config_dir) for text in (args.a, args.b))
+    both = (a.settings, b.settings) if a.settings and b.settings else None
+    found = compare(a.blueprint, b.blueprint, both)
+    if args.json:
+        print(json.dumps(_data(found)))
+    else:
+        _show(found, a, b)
+    return 0
+
+
+def _side(text: str, config_dir: str | None) -> Side:
+    path = Path(text)
+    if text and path.is_dir():
+        return _saved(path, config_dir)
+    if path.is_file():
+        data = read_json(path)
+        if isinstance(data, dict) and "nodes" in data:
+            return Side(text, Blueprint.from_data(data))
+        return _experiment(text, Experiment.from_data(data, config_dir))
+    if "=" in text or not text:
+        return _experiment(text, Experiment.load(shlex.split(text), config_dir))
+    names = options("experiment", config_dir)
+    if text in names:
+        return _experiment(text, Experiment.load([f"experiment={text}"], config_dir))
+    raise ComposerError(
+        f'`{text}` is no run, no file, no words such as "env=cartpole seed=1", and no experiment'
+        f"{did_you_mean(text, names)}\n{', '.join(nearest_first(text, names))}"
+    )
+
+
+def _saved(path: Path, config_dir: str | None) -> Side:
+    """A run's directory, or one of its checkpoints."""
+    if not (path / EXPERIMENT).is_file():
+        raise ComposerError(f"{path} is neither a run nor a checkpoint: it has no {EXPERIMENT}")
+    experiment = Experiment.from_data(read_json(path / EXPERIMENT), config_dir)
+    if (path / "module" / "module.json").is_file():
+        blueprint = Blueprint.from_data(read_json(path / "module" / "module.json")["blueprint"])
+    elif (path / "blueprint.json").is_file():
+        blueprint = Blueprint.from_data(read_json(path / "blueprint.json"))
+    else:
+        blueprint = experiment.blueprint
+    return Side(str(path), blueprint, experiment.to_data())
+
+
+def _experiment(text: str, experiment: Experiment) -> Side:
+    origin = experiment.loaded.origin if experiment.loaded else lambda _: None
+    return Side(text, experiment.blueprint, experiment.to_data(), origin)
+
+
+def _show(found: Comparison, a: Side, b: Side) -> None:
+    console = Console()
+    for name, side in (("A", a), ("B", b)):
+        console.print(f"{name}  {escape(side.text) or '(the defaults)'}", soft_wrap=True)
+    if found.settings:
+        places = [_set_by(item.path, a, b) for item in found.settings]
+        table = _table("setting", "A", "B", *(["set by"] if any(places) else []))
+        for item, place in zip(found.settings, places, strict=True):
+            cells = (item.path, _value(item.a), _value(item.b), *([place] if any(places) else []))
+            table.add_row(*map(escape, cells))
+        console.print("", table)
+    if found.parts:
+        table = _table("part", "A", "B")
+        for part in found.parts:
+            for row in _rows(part):
+                table.add_row(*map(escape, row))
+        one, other = found.parameters
+        change = f" ({(other - one) / one:+.1%})" if one else ""
+        table.add_row("parameters", f"{one:,}", f"{other:,}{change}")
+        console.print("", table)
+    if not found.settings and not found.parts:
+        console.print("\nnothing differs")
+    follows = [*found.follows, *_of_resuming(found)]
+    console.print("", *follows, sep="\n", soft_wrap=True, highlight=False)
+
+
+def _of_resuming(found: Comparison) -> Iterator[str]:
+    fixed = [item.path for item in found.settings if not resumable(item.path)]
+    if fixed:
+        yield f"a run of one cannot be resumed as the other: {', '.join(fixed)} cannot change"
+    elif found.settings:
+        yield "a run of one can be resumed as the other"
+
+
+def _table(*titles: str) -> Table:
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    for title in titles:
+        table.add_column(title, overflow="fold")
+    return table
+
+
+def _set_by(path: str, *sides: Side) -> str:
+    """Where people have set it; what Composer's own files set is not theirs."""
+    found = dict.fromkeys(side.origin(path) for side in sides)
+    return " / ".join(place for place in found if place and not place.endswith("(built in)"))
+
+
+def _rows(part: Difference) -> Iterator[tuple[str, str, str]]:
+    """A row for the part, or one for each thing inside it that differs."""
+    if ABSENT in (part.a, part.b):
+        yield part.path, _what(part.a), _what(part.b)
+        return
+    inside = list(node_differences(part))
+    takes = part.a.takes(), part.b.takes()
+    if takes[0] != takes[1]:  # says in a word what the space's fields say one by one
+        yield f"{part.path}  takes", *takes
+        inside = [item for item in inside if not item.path.startswith(("space.", "in_dim"))]
+    for item in inside:
+        yield f"{part.path}  {item.path}", _value(item.a), _value(item.b)
+
+
+def _what(node: Any) -> str:
+    if node is ABSENT:
+        return "–"
+    return f"{node.type} {node.config.type}, {node.takes()} → {node.out_dim}"
+
+
+def _value(value: object) -> str:
+    return "–" if value is ABSENT else shown(value)
+
+
+def _data(found: Comparison) -> dict[str, Any]:
+    return {
+        "settings": [_json(item) for item in found.settings],
+        "parts": [
+            {"name": part.path, "a": _what(part.a), "b": _what(part.b)}
+            if ABSENT in (part.a, part.b)
+            else {"name": part.path, "differs": [_json(item) for item in node_differences(part)]}
+            for part in found.parts
+        ],
+        "same_parts": found.same_parts,
+        "parameters": found.parameters,
+        "follows": [*found.follows, *_of_resuming(found)],
+    }
+
+
+def _json(item: Difference) -> dict[str, Any]:
+    """A side that lacks the setting has no key of its own."""
+    sides = {name: value for name, value in (("a", item.a), ("b", item.b)) if value is not ABSENT}
+    return {"path": item.path, **sides}

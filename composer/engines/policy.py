@@ -1,0 +1,67 @@
+"""An experiment's policy: its module, built on this machine and evaluated."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from composer.config import Auto
+from composer.errors import CompositionError
+from composer.executors import make_executor
+from composer.experiment import Experiment
+from composer.module.composed import ComposedRLModule
+from composer.seeds import derive_seed
+from composer.training.evaluation import EvaluationResult, evaluate
+
+SMALL_MODEL = 1_000_000
+"""Parameters below which one torch thread is the fastest."""
+
+
+def build_module(experiment: Experiment) -> ComposedRLModule:
+    """The module on its device, torch's threads set for it.
+
+    Raises:
+        CompositionError: If it is too large.
+    """
+    blueprint, device = experiment.blueprint, experiment.config.device
+    try:
+        module = blueprint.build(device=device, seed=experiment.config.seed)
+    except (RuntimeError, MemoryError) as error:
+        if not re.search(r"allocate|out of memory", str(error)):
+            raise
+        counts, total = blueprint.parameter_counts, blueprint.parameter_count
+        raise CompositionError(
+            f"the model has {total:,} parameters ({4 * total / 2**30:,.1f} GiB), which cannot be "
+            f"allocated on {device}; most of them are in `{max(counts, key=lambda n: counts[n])}`"
+        ) from error
+    _set_threads(experiment.config.threads, sum(p.numel() for p in module.parameters()))
+    return module
+
+
+def _set_threads(threads: int | Auto, parameters: int) -> None:
+    if not isinstance(threads, Auto):
+        torch.set_num_threads(threads)
+    elif parameters < SMALL_MODEL:
+        torch.set_num_threads(1)
+
+
+def evaluate_experiment(
+    experiment: Experiment,
+    module: Any,
+    envs: Any,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> EvaluationResult:
+    """Evaluates a module by the experiment's `evaluation` settings."""
+    settings = experiment.config.evaluation
+    derived = derive_seed(experiment.config.seed, "evaluation") % 2**31
+    return evaluate(
+        make_executor(module),
+        envs,
+        settings.episodes,
+        seed=derived if settings.seed is None else settings.seed,
+        deterministic=settings.deterministic,
+        max_length=settings.max_length,
+        initial_state=module.get_initial_state(envs.num_envs),
+        should_stop=should_stop,
+    )

@@ -1,0 +1,315 @@
+"""The Trainer: takes an experiment through its steps, evaluations and checkpoints."""
+
+import functools
+import math
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+from composer.engines.base import Outcome
+from composer.engines.policy import build_module, evaluate_experiment
+from composer.errors import EnvironmentFailure, TrainingError
+from composer.experiment import Experiment
+from composer.files import atomic_directory
+from composer.seeds import derive_seed
+from composer.training.base import Iteration, make_driver
+from composer.training.callbacks import Callback
+from composer.training.checkpoint import Progress, load_checkpoint, write_checkpoint
+from composer.training.evaluation import EvaluationResult, EvaluationStopped
+from composer.training.metrics import MetricsSink
+from composer.training.run_directory import RunDirectory
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What one `Trainer.step` did."""
+
+    env_steps: int
+    """Since the beginning of training."""
+    metrics: dict[str, float]
+    """Of this iteration; `episode_return` only where an episode ended."""
+    evaluation: EvaluationResult | None = None
+    """If one was due."""
+    done: bool = False
+    """All of `total_steps` are taken."""
+
+
+@dataclass
+class Clock:
+    """Since training began or went on in this process."""
+
+    start: float = field(default_factory=time.perf_counter)
+    steps: int = 0
+    training: float = 0.0
+    """Seconds of gathering and learning; the rest went into evaluating, logging and saving."""
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of all."""
+        return time.perf_counter() - self.start
+
+
+def _never() -> bool:
+    return False
+
+
+class Trainer:
+    """Trains an experiment, an iteration at a time.
+
+    Args:
+        experiment: What to train.
+        callbacks: Hooks of one's own.
+        run: Where metrics and checkpoints are written; by default nowhere.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        callbacks: Sequence[Callback] = (),
+        run: RunDirectory | None = None,
+    ) -> None:
+        config = experiment.config
+        self.experiment = experiment
+        self.config = config
+        self.callbacks = tuple(callbacks)
+        self.run = run
+        self.module = build_module(experiment)
+        self.envs = experiment.make_envs()
+        self.driver = make_driver(config.algorithm, self.module, self.envs, config.seed)
+        self.progress = Progress()
+        self.clock = Clock()
+        self.sink = MetricsSink(None)
+        self.should_stop = _never
+        self.amid_update = False
+        if run is not None:
+            self._open_sink(0)
+        self.driver.restart(self._environment_seed())
+
+    def _open_sink(self, resume_step: int) -> None:
+        """Whatever the run has logged after `resume_step` is of an attempt that was lost."""
+        assert self.run is not None
+        path = self.run.path / "metrics.jsonl"
+        begun = resume_step if path.exists() else None
+        loggers = [logger.build(self.run.path, begun) for logger in self.config.logger.values()]
+        self.sink = MetricsSink(path, loggers, resume_step)
+
+    def _environment_seed(self) -> int:
+        """Another one after every restart, the same for the same step."""
+        stream = f"environments/{self.progress.env_steps}"
+        return derive_seed(self.config.seed, stream) % 2**31
+
+    @property
+    def done(self) -> bool:
+        """Whether all steps are taken."""
+        return self.progress.env_steps >= self.config.total_steps
+
+    def step(self) -> TrainResult:
+        """Gathers data once, learns from it; evaluates, logs and saves where that is due.
+
+        Raises:
+            TrainingError: If the loss is not finite; the last checkpoint is as it was.
+            EnvironmentFailure: If an environment raised.
+        """
+        before, start = self.progress.env_steps, time.perf_counter()
+        progress = min(1.0, before / self.config.total_steps)
+        iteration = self.driver.iterate(progress, self._before_update)
+        self.clock.training += time.perf_counter() - start
+        self._count(iteration)
+        self._require_finite(iteration.metrics)
+        metrics = {f"train/{name}": value for name, value in iteration.metrics.items()}
+        self.sink.add(metrics)
+        for episode in iteration.episodes:
+            own: dict[str, float] = {}
+            for callback in self.callbacks:
+                own |= callback.on_episode_end(self, episode) or {}
+            self.sink.add(
+                {"episode_return": episode.return_, "episode_length": episode.length, **own}
+            )
+        if iteration.episodes:
+            returns = [episode.return_ for episode in iteration.episodes]
+            metrics["episode_return"] = sum(returns) / len(returns)
+        for callback in self.callbacks:
+            callback.on_update(self, metrics)
+        return TrainResult(
+            self.progress.env_steps, metrics, self._after_iteration(before), self.done
+        )
+
+    def _before_update(self) -> None:
+        if self.should_stop():  # the update may take long, and not be waited for
+            self._checkpoint()
+        self.amid_update = True
+
+    def _count(self, iteration: Iteration) -> None:
+        before, every = self.progress.env_steps, self.config.evaluation.every
+        self.progress.env_steps += iteration.env_steps
+        self.progress.updates += 1
+        self.progress.episodes += len(iteration.episodes)
+        self.clock.steps += iteration.env_steps
+        self.progress.evaluation_due = self.done or self._due(every, before)
+        self.amid_update = False
+
+    def _after_iteration(self, before: int) -> EvaluationResult | None:
+        """Whatever is due once the steps have moved from `before` to now."""
+        result = None
+        if self._due(self.config.logging.every, before) or not self.config.logging.every:
+            self.log()
+        if self.progress.evaluation_due and not self.done:
+            result = self.evaluate()
+        if self._due(self.config.checkpoint.every, before) and not self.done:
+            self._checkpoint()
+        return result
+
+    def _due(self, every: int, before: int) -> bool:
+        return every > 0 and before // every < self.progress.env_steps // every
+
+    def _require_finite(self, metrics: dict[str, float]) -> None:
+        wrong = [name for name, value in metrics.items() if not math.isfinite(value)]
+        if wrong:
+            self._stop_over(", ".join(wrong))
+
+    def _stop_over(self, what: str) -> NoReturn:
+        kept = self.run.latest() if self.run else None
+        raise TrainingError(
+            f"not finite in update {self.progress.updates} "
+            f"({self.progress.env_steps:,} environment steps): {what}"
+            + (f"; the last good checkpoint is {kept}" if kept else "")
+            + "\na smaller algorithm.lr or algorithm.max_grad_norm may help"
+        )
+
+    def log(self) -> dict[str, float]:
+        """Writes a row of metrics."""
+        row = self.sink.flush(
+            self.progress.env_steps,
+            {
+                "updates": self.progress.updates,
+                "episodes": self.progress.episodes,
+                "time/seconds": self.progress.seconds + self.clock.seconds,
+                "time/steps_per_second": self.clock.steps / (self.clock.training or math.inf),
+            },
+        )
+        for callback in self.callbacks:
+            callback.on_log(self, row)
+        return row
+
+    @functools.cached_property
+    def _evaluation_envs(self) -> Any:
+        settings = self.config.evaluation
+        return self.experiment.make_envs(min(settings.num_envs, settings.episodes))
+
+    def evaluate(self) -> EvaluationResult:
+        """Evaluates the policy as it is; the best one so far is kept as a checkpoint."""
+        result = evaluate_experiment(
+            self.experiment, self.module, self._evaluation_envs, self.should_stop
+        )
+        self.progress.evaluation_due = False
+        metrics = {f"evaluation/{name}": value for name, value in result.metrics().items()}
+        self.sink.write(self.progress.env_steps, metrics)
+        for callback in self.callbacks:
+            callback.on_evaluation(self, result)
+        if self.progress.best is None or result.mean > self.progress.best:
+            self.progress.best = result.mean
+            if self.run is not None:
+                self.run.mark_best(self._checkpoint(), result.mean)
+        return result
+
+    def train(self, should_stop: Callable[[], bool] = _never) -> Outcome:
+        """Takes steps until all are taken, then evaluates and saves.
+
+        Args:
+            should_stop: Asked between steps, and at every step of an evaluation; True saves and
+                returns. The evaluation is begun again when training goes on.
+        """
+        self.should_stop = should_stop
+        for callback in self.callbacks:
+            callback.on_start(self)
+        result = None
+        try:
+            with suppress(EvaluationStopped):
+                result = self._until_done()
+            self._checkpoint()
+        except (EnvironmentFailure, KeyboardInterrupt):
+            if not self.amid_update:
+                self._checkpoint()
+            raise
+        finally:
+            self.should_stop = _never
+            for callback in self.callbacks:
+                callback.on_end(self)
+        return Outcome(
+            env_steps=self.progress.env_steps,
+            seconds=self.progress.seconds + self.clock.seconds,
+            evaluation=result,
+            best=self.progress.best,
+            finished=self.done and not self.progress.evaluation_due,
+        )
+
+    def _until_done(self) -> EvaluationResult | None:
+        """All that is left to do, and the last evaluation; or as much as there is time for."""
+        if self.progress.evaluation_due and not self.done:
+            self.evaluate()
+        while not self.done:
+            if self.should_stop():
+                return None
+            self.step()
+        if not self.progress.evaluation_due:
+            return None
+        if self.sink.pending:  # of a run that was stopped, the checkpoint keeps it
+            self.log()
+        self._checkpoint()  # an evaluation may be long, and killed
+        return self.evaluate()
+
+    def _checkpoint(self) -> Path:
+        if self.run is None:
+            return Path()
+        if not all(bool(tensor.isfinite().all()) for tensor in self.module.state_dict().values()):
+            self._stop_over("the weights")
+        return self.run.save(self.progress.env_steps, self._write, self.config.checkpoint.keep)
+
+    def save(self, path: str | Path) -> None:
+        """Writes a checkpoint: the module, the optimiser, normalisers, random streams, counts."""
+        with atomic_directory(Path(path)) as directory:
+            self._write(directory)
+
+    def _write(self, directory: Path) -> None:
+        write_checkpoint(
+            directory,
+            experiment=self.experiment.to_data(),
+            fingerprint=self.experiment.blueprint.fingerprint,
+            module=self.module,
+            driver=self.driver,
+            progress=replace(self.progress, seconds=self.progress.seconds + self.clock.seconds),
+            metrics=self.sink.get_state(),
+        )
+
+    def restore(self, path: str | Path) -> None:
+        """Goes on from a checkpoint; environments begin new episodes.
+
+        The run's later checkpoints are removed when its next one is written.
+
+        Raises:
+            CheckpointError: If it is damaged, or of another model.
+        """
+        self.progress, gathered = load_checkpoint(
+            Path(path),
+            fingerprint=self.experiment.blueprint.fingerprint,
+            module=self.module,
+            driver=self.driver,
+        )
+        self.clock = Clock()
+        if self.run is not None:
+            self.run.go_on_from(self.progress.env_steps)
+            self.progress.best = self.run.best_return()
+            self.sink.close()
+            self._open_sink(self.progress.env_steps)
+        self.sink.set_state(gathered)
+        self.driver.restart(self._environment_seed())
+
+    def close(self) -> None:
+        """Closes environments and loggers."""
+        self.sink.close()
+        self.envs.close()
+        if "_evaluation_envs" in self.__dict__:
+            self._evaluation_envs.close()

@@ -1,0 +1,98 @@
+"""Checkpoints: everything that training needs to go on, in a directory of files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from composer.errors import CheckpointError
+from composer.files import read_json, read_tensors, verify_directory, write_json, write_tensors
+from composer.module.rl_module import RLModule
+from composer.training.base import Driver
+from composer.training.run_directory import EXPERIMENT
+
+FORMAT = 1
+STATE = "trainer.json"
+TENSORS = "trainer.safetensors"
+
+
+@dataclass
+class Progress:
+    """What the trainer counts."""
+
+    env_steps: int = 0
+    updates: int = 0
+    episodes: int = 0
+    seconds: float = 0.0
+    best: float | None = None
+    evaluation_due: bool = False
+    """An evaluation was due and has not ended: it was stopped, or never begun."""
+
+
+def write_checkpoint(
+    directory: Path,
+    *,
+    experiment: Mapping[str, Any],
+    fingerprint: str,
+    module: RLModule,
+    driver: Driver,
+    progress: Progress,
+    metrics: Mapping[str, Any],
+) -> None:
+    """Fills an empty directory: the module, the optimiser, normalisers, random streams, counts.
+
+    Args:
+        directory: Where to.
+        experiment: The experiment's data.
+        fingerprint: Of its blueprint.
+        module: What is trained.
+        driver: What trains it.
+        progress: The counts.
+        metrics: What the sink holds.
+    """
+    (directory / "module").mkdir()
+    module.write(directory / "module")
+    write_json(directory / EXPERIMENT, experiment)
+    write_tensors(directory / TENSORS, driver.get_tensors())
+    write_json(
+        directory / STATE,
+        {
+            "format": FORMAT,
+            "fingerprint": fingerprint,
+            "progress": vars(progress),
+            "driver": driver.get_numbers(),
+            "metrics": dict(metrics),
+        },
+    )
+
+
+def load_checkpoint(
+    directory: Path, *, fingerprint: str, module: RLModule, driver: Driver
+) -> tuple[Progress, dict[str, Any]]:
+    """Loads the module and the driver; the counts, and what the sink held.
+
+    Raises:
+        CheckpointError: If it is damaged, or of another model; nothing is loaded then.
+    """
+    verify_directory(directory)
+    state = _state(directory)
+    if state["fingerprint"] != fingerprint:
+        raise CheckpointError(
+            f"{directory} holds another model than this experiment composes (fingerprint "
+            f"{state['fingerprint']}, not {fingerprint})"
+        )
+    module.set_state(read_tensors(directory / "module" / "weights.safetensors"))
+    driver.set_state(read_tensors(directory / TENSORS), state["driver"])
+    return Progress(**state["progress"]), state["metrics"]
+
+
+def read_progress(directory: Path) -> Progress:
+    """The counts of a checkpoint."""
+    return Progress(**_state(directory)["progress"])
+
+
+def _state(directory: Path) -> dict[str, Any]:
+    state = read_json(directory / STATE)
+    if state.get("format", 0) > FORMAT:
+        raise CheckpointError(f"{directory} was written by a newer version of Composer")
+    return state
