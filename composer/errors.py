@@ -140,10 +140,16 @@ class TrainingError(ComposerError):
     title = "training stopped"
 
 
-def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The name closest to `name`, or None where nothing is close."""
+def nearest(name: str, names: Iterable[str], closeness: float = 0.55) -> str | None:
+    """The name closest to `name`, or None where nothing is close.
+
+    One that begins with `name` comes first, one that `name` begins with last.
+    """
     by_lower = {candidate.lower(): candidate for candidate in names}
-    close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.55)
+    if begun := [key for key in by_lower if len(name) > 1 and key.startswith(name.lower())]:
+        return by_lower[min(begun, key=len)]
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=closeness)
+    close += [key for key in by_lower if len(key) > 2 and name.lower().startswith(key)]
     return by_lower[close[0]] if close else None
 
 
@@ -177,7 +183,7 @@ def shown(value: object) -> str:
     elif isinstance(value, dict):
         text = "{" + ", ".join(f"{key}: {shown(item)}" for key, item in value.items()) + "}"
     else:
-        text = str(value)
+        text = str(value) or "''"
     return text if len(text) <= 120 else text[:117] + "..."
 
 

@@ -2,9 +2,11 @@
 
 import functools
 import importlib
+import pkgutil
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -20,7 +22,15 @@ from composer.composition import compose
 from composer.config import Auto, AutoOr, Config, Frozen, FrozenDict, Listed, Size, Steps
 from composer.engines.base import EngineConfig
 from composer.environments.base import EnvironmentConfig
-from composer.errors import ComposerError, ConfigError, Problem
+from composer.errors import (
+    ComposerError,
+    ConfigError,
+    Problem,
+    did_you_mean,
+    line_to_type,
+    nearest,
+    nearest_first,
+)
 from composer.loading import Loaded, load
 from composer.loggers.base import LoggerConfig
 from composer.model_config import ModelConfig
@@ -184,14 +194,13 @@ def import_plugins(names: object, config_dir: str | Path | None) -> None:
     for index, name in enumerate(names):
         path = f"plugins[{index}]"
         if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", name)):
-            problems.append(Problem("a plugin is the dotted name of a module", path, name))
+            rule = "a plugin is the dotted name of a module"
+            problems.append(_misnamed(rule, names, index, str(name), [home], ""))
             continue
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:
-            message = f"there is no module `{error.name}`; looked in {home} and what is installed"
-            cure = "--config-dir DIR    the configuration directory that lies beside the module"
-            problems.append(Problem(message, path, name, fix=cure))
+            problems.append(_no_module(names, index, str(error.name), home))
         except ComposerError:
             raise
         except Exception as error:  # a plugin may raise anything while it is imported
@@ -199,6 +208,39 @@ def import_plugins(names: object, config_dir: str | Path | None) -> None:
             problems.append(Problem(message, path, name))
     if problems:
         raise ConfigError(*problems)
+
+
+def _no_module(plugins: Sequence[Any], index: int, missing: str, home: str) -> Problem:
+    """The problem of a plugin that is not there, or that imports what is not there."""
+    name = plugins[index]
+    if not f"{name}.".startswith(f"{missing}."):
+        message = f"the plugin imports `{missing}`, and there is no such module"
+        return Problem(message, f"plugins[{index}]", name)
+    parent = missing.rpartition(".")[0]
+    where = getattr(sys.modules.get(parent), "__path__", None)
+    rule = f"there is no module `{missing}`; looked in {home} and what is installed"
+    prefix = f"{parent}." if where else ""
+    problem = _misnamed(rule, plugins, index, missing, where or [home], prefix)
+    cure = "--config-dir DIR    the configuration directory that lies beside the module"
+    return problem if problem.fix else replace(problem, fix=cure)
+
+
+def _misnamed(
+    rule: str, plugins: Sequence[Any], index: int, wrong: str, where: Sequence[str], prefix: str
+) -> Problem:
+    """The problem of a plugin's name, `wrong` or a name that begins so, with the nearest one."""
+    names = [prefix + found.name for found in pkgutil.iter_modules(where)]
+    close = nearest(wrong, names)
+    right = f"{close}{str(plugins[index]).removeprefix(wrong)}"
+    return Problem(
+        f"{rule}{did_you_mean(wrong, names)}",
+        f"plugins[{index}]",
+        plugins[index],
+        valid=nearest_first(wrong, names) if close else (),
+        fix=line_to_type("plugins", [*plugins[:index], right, *plugins[index + 1 :]])
+        if close
+        else None,
+    )
 
 
 def _device_problems(name: str) -> list[Problem]:

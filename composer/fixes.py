@@ -1,40 +1,30 @@
 """The line that mends a wrong value: tried out on the data before it is offered."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from composer.errors import line_to_type
 from composer.places import Loc, child, join_path, stem_of
 
 _WORDS = {"yes": True, "on": True, "true": True, "no": False, "off": False, "false": False}
 
 
 def line(path: str, value: object) -> str:
-    """`path=value` as it is typed in a shell, in quotes where it needs them."""
-    word = f"{path}={_typed(value)}"
-    return f'"{word}"' if re.search(r"[^\w.,:=/\[\]+-]", word) else word
-
-
-def _typed(value: object) -> str:
-    """A value as the command line takes it."""
+    """The line to type; a part that says nothing but its type is named by it."""
     if isinstance(value, BaseModel):
         value = value.model_dump(mode="json")
+    return line_to_type(path, _brief(value))
+
+
+def _brief(value: object) -> object:
     if isinstance(value, Mapping):
         if set(value) == {"type"}:
-            return str(value["type"])
-        return "{" + ", ".join(f"{key}: {_typed(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return f"[{','.join(map(_typed, value))}]"
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    is_plain = not isinstance(value, str) or (
-        re.fullmatch(r"[A-Za-z_][\w./-]*", value)
-        and value.lower() not in ("null", "true", "false", "inf", "nan")
-    )
-    return str(value) if is_plain else "'" + str(value).replace("'", "\\'") + "'"
+            return value["type"]
+        return {key: _brief(item) for key, item in value.items()}
+    return [_brief(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def replaced(data: Any, loc: Loc, value: object, wrong: object = None) -> Any:

@@ -96,6 +96,26 @@ def entry_at(root: Any, data: object, loc: Loc) -> Loc | None:
     return None
 
 
+def options_by_name(root: Any, data: object, prefix: str) -> dict[str, list[str]]:
+    """Every option's name, and the paths at which options of that name stand, outermost first."""
+    found: dict[str, list[str]] = {}
+    waiting = [(prefix, root, data)]
+    for path, config, part in waiting:
+        owner = _selected(config, part)
+        names: Iterable[str] = owner.model_fields
+        if is_of_family(owner) and owner is owner.root:  # `auto`: any member's
+            names = sorted(owner.options())
+        for name in names:
+            place = join_path(path, (name,))
+            found.setdefault(name, []).append(place)
+            field = owner.model_fields.get(name)
+            inner = _declared(field.annotation) if field else None
+            if isinstance(inner, type):
+                waiting.append((place, inner, child(part, name)))
+    found.pop("type", None)
+    return found
+
+
 def described(owner: Any) -> str:
     """A config class for people: "encoder `mlp`", "the conv layer"."""
     if is_of_family(owner):

@@ -26,6 +26,7 @@ from composer.places import (
     entry_at,
     is_of_family,
     join_path,
+    options_by_name,
     stem_of,
 )
 
@@ -172,9 +173,8 @@ def _renamed(wrong: Wrong, name: str | None) -> str | None:
     if not left:
         return wrong.line(changed, loc)
     below = left[0]
-    return _problem(
-        below, Wrong(wrong.root, changed, below["loc"], below["input"], wrong.prefix)
-    ).fix
+    inner = Wrong(wrong.root, changed, below["loc"], below["input"], wrong.prefix)
+    return _problem(below, inner).fix or line(join_path(wrong.prefix, loc), wrong.value)
 
 
 def _in_yaml_words(message: str) -> str:
@@ -203,13 +203,24 @@ def _unknown_key(owner: Any, wrong: Wrong) -> Problem:
             valid=tuple(sorted(names)),
             fix=f"{path.rpartition('.')[0]}={others[0]}" if "." in path else None,
         )
+    close, elsewhere = nearest(key, names), _elsewhere(key, names, wrong)
+    meant = elsewhere[0] if elsewhere else close
     return Problem(
-        f"{described(owner)} has no option `{key}`{did_you_mean(key, names)}",
+        f"{described(owner)} has no option `{key}`" + (f"; did you mean `{meant}`?" * bool(meant)),
         path=path,
         value=wrong.value,
-        valid=nearest_first(key, names),
-        fix=_renamed(wrong, nearest(key, names)),
+        valid=(*elsewhere, *nearest_first(key, names)),
+        fix=line(elsewhere[0], wrong.value) if elsewhere else _renamed(wrong, close),
     )
+
+
+def _elsewhere(key: str, names: Iterable[str], wrong: Wrong) -> list[str]:
+    """The paths of options that the key names, or nearly, better than one of `names` does."""
+    places = options_by_name(wrong.root, wrong.data, wrong.prefix)
+    close, other = nearest(key, names), nearest(key, places, closeness=0.75)
+    if close and key not in places and nearest(key, filter(None, (other, close))) == close:
+        return []
+    return places.get(key) or places.get(other or "", [])
 
 
 def _misnamed_entry(details: Any, wrong: Wrong) -> tuple[Loc, Problem | None]:

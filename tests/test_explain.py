@@ -230,7 +230,7 @@ def test_what_is_no_default_says_where_it_was_set(conf, capsys):
     )
     assert changes["algorithm.gamma=0.5"] == "conf/experiment/mine.yaml:2"
     assert changes["env.type=gym"] == "env=acrobot (command line)"
-    assert changes["env.num_envs=16"].startswith("composer/conf/tuned/acrobot_ppo.yaml:3")
+    assert changes["env.num_envs=16"].startswith("composer/conf/tuned/acrobot_ppo.yaml:4")
     assert not any("activation" in setting for setting in changes)
 
 

@@ -50,29 +50,29 @@ def fixes(data, root=Box, path=""):
     ("data", "fix"),
     [
         # the value as the field would have it
-        ({"sizes": 64}, "sizes=[64]"),
+        ({"sizes": 64}, "sizes='[64]'"),
         ({"size": "64"}, "size=64"),
         ({"size": 64.0}, "size=64"),
         ({"size": [64]}, "size=64"),
         ({"lr": "0.5"}, "lr=0.5"),
         ({"flag": "yes"}, "flag=true"),
         ({"flag": "off"}, "flag=false"),
-        ({"words": "one"}, "words=[one]"),
-        ({"sizes": ["32", 16]}, "sizes=[32,16]"),
-        ({"sizes": [-32, 16]}, "sizes=[32,16]"),
+        ({"words": "one"}, "words='[one]'"),
+        ({"sizes": ["32", 16]}, "sizes='[32,16]'"),
+        ({"sizes": [-32, 16]}, "sizes='[32,16]'"),
         # the field's default
         ({"lr": "fast"}, "lr=0.1"),
         ({"size": -4}, "size=3"),
         ({"limit": 0}, "limit=null"),
-        ({"row": 3}, '"row={width: 2}"'),
+        ({"row": 3}, "row='{width:2}'"),
         ({"choice": []}, "choice=1"),
-        ({"sizes": None}, "sizes=[8,8]"),
-        ({"sizes": ["wide"]}, "sizes=[8,8]"),
-        ({"rows": 3}, '"rows=[{width: 4}]"'),
+        ({"sizes": None}, "sizes='[8,8]'"),
+        ({"sizes": ["wide"]}, "sizes='[8,8]'"),
+        ({"rows": 3}, "rows='[{width:4}]'"),
         # the nearest that is legal
-        ({"sizes": [0, 16]}, "sizes=[1,16]"),
-        ({"rows": [{"width": -2}]}, '"rows=[{width: 2}]"'),
-        ({"rows": [{"width": 1, "kind": "wid"}]}, '"rows=[{width: 1, kind: wide}]"'),
+        ({"sizes": [0, 16]}, "sizes='[1,16]'"),
+        ({"rows": [{"width": -2}]}, "rows='[{width:2}]'"),
+        ({"rows": [{"width": 1, "kind": "wid"}]}, "rows='[{width:1,kind:wide}]'"),
     ],
 )
 def test_a_wrong_value_has_a_line(data, fix):
@@ -85,8 +85,8 @@ def test_each_of_several_wrong_values_has_its_line():
 
 def test_a_misspelt_key_keeps_its_value_or_mends_that_too():
     assert fixes({"siz": 5}) == ["size=5"]
-    assert fixes({"sizs": 5}) == ["sizes=[5]"]
-    assert fixes({"rows": [{"width": 1, "knd": "wide"}]}) == ['"rows=[{width: 1, kind: wide}]"']
+    assert fixes({"sizs": 5}) == ["sizes='[5]'"]
+    assert fixes({"rows": [{"width": 1, "knd": "wide"}]}) == ["rows='[{width:1,kind:wide}]'"]
 
 
 def test_a_misspelt_key_of_a_mapping_keeps_what_it_says():
@@ -154,12 +154,12 @@ def test_a_misspelt_entry_is_one_mistake_whatever_it_lacks():
 
 def test_the_path_of_the_whole_comes_first():
     assert fixes({"encoder": {"type": "mlp", "hidden": 3}}, ModelConfig, "model") == [
-        "model.encoder.hidden=[3]"
+        "model.encoder.hidden='[3]'"
     ]
 
 
 def test_what_was_given_as_an_object_has_no_place_for_a_line():
-    assert fixes({"rows": [object()]}) == ['"rows=[{width: 4}]"']
+    assert fixes({"rows": [object()]}) == ["rows='[{width:4}]'"]
 
 
 @pytest.mark.parametrize(
@@ -170,14 +170,14 @@ def test_what_was_given_as_an_object_has_no_place_for_a_line():
         (2.5e-4, "a=0.00025"),
         ("plain", "a=plain"),
         ("my_pkg.parts", "a=my_pkg.parts"),
-        ("64", "\"a='64'\""),
-        ("null", "\"a='null'\""),
-        ("two words", "\"a='two words'\""),
-        ((1, [2, 3]), "a=[1,[2,3]]"),
+        ("64", "a='\"64\"'"),
+        ("null", "a='\"null\"'"),
+        ("two words", "a='\"two words\"'"),
+        ((1, [2, 3]), "a='[1,[2,3]]'"),
         ({"type": "auto"}, "a=auto"),
-        ({"type": "saw", "teeth": 2}, '"a={type: saw, teeth: 2}"'),
-        (Saw(teeth=2), '"a={type: saw, teeth: 2}"'),
-        ({}, '"a={}"'),
+        ({"type": "saw", "teeth": 2}, "a='{type:saw,teeth:2}'"),
+        (Saw(teeth=2), "a='{type:saw,teeth:2}'"),
+        ({}, "a='{}'"),
     ],
 )
 def test_a_line_is_what_a_shell_and_hydra_read(value, text):
@@ -194,9 +194,9 @@ def test_a_string_that_looks_like_a_number_stays_one():
 
 
 def test_the_line_of_an_entry_is_its_first_value_and_not_its_type():
-    assert entry_line("a.b", {"type": "auto", "hidden": [4]}) == "a.b.hidden=[4]"
+    assert entry_line("a.b", {"type": "auto", "hidden": [4]}) == "a.b.hidden='[4]'"
     assert entry_line("a.b", {"type": "saw"}) == "a.b.type=saw"
-    assert entry_line("a.b", {}) == '"a.b={}"'
+    assert entry_line("a.b", {}) == "a.b='{}'"
 
 
 def test_data_is_replaced_in_a_copy():

@@ -13,6 +13,7 @@ from torch.nn.modules.module import (
 )
 from torch.overrides import TorchFunctionMode
 
+from composer.blueprint.cost import fitting_in_memory
 from composer.blueprint.nodes import Node
 
 
@@ -31,8 +32,12 @@ class Cost:
 
 
 def measure(node: Node) -> Cost:
-    """The cost of a part. Its weights are never filled and draw no random numbers."""
-    with torch.random.fork_rng(devices=[]):
+    """The cost of a part. Its weights are never filled and draw no random numbers.
+
+    Raises:
+        CompositionError: Where the part is larger than torch can count.
+    """
+    with torch.random.fork_rng(devices=[]), fitting_in_memory(node):
         module = _without_weights(node)
         counter, example = _Counter(), node.example()
         if example is not None:

@@ -17,7 +17,7 @@ from composer.cli.console import Console
 from composer.config import Auto, Config, Family
 from composer.experiment import Experiment, ExperimentConfig
 from composer.loading import as_experiment
-from composer.loading.files import parts_of
+from composer.loading.paths import parts_of
 
 STYLES = {
     "": "",

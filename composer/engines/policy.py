@@ -1,13 +1,11 @@
 """An experiment's policy: its module, built on this machine and evaluated."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from composer.config import Auto
-from composer.errors import CompositionError
 from composer.executors import make_executor
 from composer.experiment import Experiment
 from composer.module.composed import ComposedRLModule
@@ -25,16 +23,7 @@ def build_module(experiment: Experiment) -> ComposedRLModule:
         CompositionError: If it is too large.
     """
     blueprint, device = experiment.blueprint, experiment.config.device
-    try:
-        module = blueprint.build(device=device, seed=experiment.config.seed)
-    except (RuntimeError, MemoryError) as error:
-        if not re.search(r"allocate|out of memory", str(error)):
-            raise
-        counts, total = blueprint.parameter_counts, blueprint.parameter_count
-        raise CompositionError(
-            f"the model has {total:,} parameters ({4 * total / 2**30:,.1f} GiB), which cannot be "
-            f"allocated on {device}; most of them are in `{max(counts, key=lambda n: counts[n])}`"
-        ) from error
+    module = blueprint.build(device=device, seed=experiment.config.seed)
     _set_threads(experiment.config.threads, sum(p.numel() for p in module.parameters()))
     return module
 

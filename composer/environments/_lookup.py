@@ -102,7 +102,7 @@ def _closest_ids(base: str, known: Iterable[str]) -> tuple[str, ...]:
 def _closest(name: str, names: Iterable[str]) -> tuple[str, ...]:
     """Up to five names, the closest first."""
     by_lower = {candidate.lower(): candidate for candidate in names}
-    close = difflib.get_close_matches(name.lower(), by_lower, n=5, cutoff=0.5)
+    close = difflib.get_close_matches(name.lower(), by_lower, n=5, cutoff=0.65)
     return tuple(by_lower[key] for key in close)
 
 

@@ -7,15 +7,20 @@ from dataclasses import replace
 
 import yaml
 from hydra.errors import MissingConfigException
+from omegaconf import grammar_parser
 from omegaconf.errors import (
     GrammarParseError,
+    InterpolationKeyError,
     InterpolationResolutionError,
     KeyValidationError,
     OmegaConfBaseException,
 )
 
-from composer.errors import ComposerError, ConfigError, Problem, did_you_mean, nearest_first
-from composer.loading.files import YamlFile, pairs
+from composer.errors import ComposerError, ConfigError, Problem
+from composer.loading.composing import sources_of
+from composer.loading.defaults import HEADER, circle, flaw, missing, places, reached
+from composer.loading.origins import Source
+from composer.loading.paths import dotted
 from composer.loading.words import Words
 
 _WORD = "Error merging override "
@@ -38,17 +43,20 @@ def explained(read: Words, word: str | None = None) -> Iterator[None]:
 def _problem(error: BaseException, read: Words) -> Problem:
     if isinstance(error, yaml.MarkedYAMLError):
         return _syntax(error, read)
-    if isinstance(error, MissingConfigException):
-        return _missing(error, read)
-    if isinstance(error, RecursionError):
-        return _circle(read)
+    if kinds := re.search(r"Cannot merge (\w+)Config with (\w+)Config", str(error)):
+        was, given = (_KINDS.get(kind, kind) for kind in kinds.groups())
+        return _clash(f"{given} cannot take the place of {was}", read)
     if isinstance(error, OmegaConfBaseException):
         return _of_value(error, read)
     if error.__cause__ is not None and (not str(error) or str(error).startswith(_WORD)):
         inner = _problem(error.__cause__, read)
         word = read.spelling(str(error).removeprefix(_WORD))
         return replace(inner, origin=f"{word} (command line)") if str(error) else inner
-    return _told(error, read)
+    if (found := flaw(read)) is not None:
+        return found
+    if isinstance(error, MissingConfigException):
+        return missing(error, read)
+    return circle(read) if isinstance(error, RecursionError) else _told(error, read)
 
 
 def _syntax(error: yaml.MarkedYAMLError, read: Words) -> Problem:
@@ -57,60 +65,59 @@ def _syntax(error: yaml.MarkedYAMLError, read: Words) -> Problem:
     if mark is None:
         return Problem(f"a file is not valid YAML: {text}")
     file, line = read.files.at(mark.name), mark.line + 1
+    if text and "found '?'" in text:
+        text = "inside { } and [ ] a value still to be given is quoted: '???'"
     return Problem(f"{file.place(line) if file else mark.name} is not valid YAML: {text}")
-
-
-def _missing(error: MissingConfigException, read: Words) -> Problem:
-    """A defaults list that names what does not exist."""
-    group, _, option = str(error.missing_cfg_file).rpartition("/")
-    options = read.files.options(group)
-    if group and not options:
-        groups = read.files.groups()
-        message = f"there is no group `{group}`{did_you_mean(group, groups)}"
-        valid = nearest_first(group, groups)
-    else:
-        message = f"there is no {group or 'file'} `{option}`{did_you_mean(option, options)}"
-        valid = nearest_first(option, options)
-    lines = (
-        file.place(choice.line)
-        for file in _reached(read)
-        for choice in file.choices()
-        if (choice.group, choice.option) == (group, option)
-    )
-    return Problem(message, origin=next(lines, None), valid=valid)
-
-
-def _circle(read: Words) -> Problem:
-    """Files that list one another."""
-
-    def search(file: YamlFile, trail: tuple[str, ...]) -> tuple[str, ...] | None:
-        if file.name in trail:
-            return (*trail[trail.index(file.name) :], file.name)
-        found = (read.files.find(f"{item.group}/{item.option}") for item in file.choices())
-        circles = (search(other, (*trail, file.name)) for other in found if other is not None)
-        return next(filter(None, circles), None)
-
-    circle = next(filter(None, (search(file, ()) for file in _reached(read))), None)
-    if circle is None:
-        return Problem("a value or a file refers to itself", origin=_places(read))
-    first = read.files.find(circle[0])
-    return Problem(
-        f"files list one another in a circle: {' → '.join(circle)}",
-        origin=first.place() if first else None,
-    )
 
 
 def _of_value(error: OmegaConfBaseException, read: Words) -> Problem:
     """An interpolation that leads nowhere, or a value that cannot be merged."""
     message = str(error.msg or error).splitlines()[0]
+    if isinstance(error, InterpolationKeyError) and (key := re.search(r"'(.+)'", message)):
+        return Problem(
+            f"`{key[1]}` is not given: an interpolation takes what a file or a word gives, and "
+            "not a default",
+            path=str(error.full_key or ""),
+            fix=f"{key[1]}=…",
+        )
     if isinstance(error, InterpolationResolutionError):
         message = re.sub(r"^\w+ raised while resolving interpolation: ", "", message).strip("\"'")
         return Problem(_lower(message), path=str(error.full_key or ""))
     if isinstance(error, GrammarParseError):
-        message = f"the interpolation at `{error.full_key}` cannot be read: {message}"
+        return _unreadable_interpolation(message, read)
     if isinstance(error, KeyValidationError):
         message = "a key is empty; a key is text, in quotes if need be"
-    return Problem(_lower(message), origin=_places(read))
+    return Problem(_lower(message), origin=places(read))
+
+
+_KINDS = {"Dict": "a mapping", "List": "a list"}
+
+
+def _unreadable_interpolation(message: str, read: Words) -> Problem:
+    """A `${` that is no interpolation."""
+    for source in (Source(file, file.package, None) for file in reached(read)):
+        for said in source.statements():
+            text = str(said.value.value) if isinstance(said.value, yaml.ScalarNode) else ""
+            try:
+                grammar_parser.parse(text if "${" in text else "x")
+            except GrammarParseError:
+                path, line = dotted(said.path), said.key.start_mark.line + 1
+                rule = f"the interpolation cannot be read: {message}"
+                return Problem(rule, path, text, source.file.place(line))
+    return Problem(f"an interpolation cannot be read: {message}", origin=places(read))
+
+
+def _clash(message: str, read: Words) -> Problem:
+    """A mapping in one file, and a list in another."""
+    sources = sources_of(read)
+    for source in (source for source in sources if not source.file.built_in):
+        for said in source.statements():
+            found = (other.find(said.path) for other in sources if other is not source)
+            kinds = {type(item.value) for item in found if item and not item.below}
+            if {*kinds, type(said.value)} >= {yaml.MappingNode, yaml.SequenceNode}:
+                place = source.file.place(said.key.start_mark.line + 1)
+                return Problem(message, dotted(said.path), source.file.excerpt(said.value), place)
+    return Problem(message, origin=places(read))
 
 
 def _lower(message: str) -> str:
@@ -119,68 +126,32 @@ def _lower(message: str) -> str:
 
 def _told(error: BaseException, read: Words) -> Problem:
     """Any other exception, in its own words, with the line of a defaults list it speaks of."""
-    flaw = next((flaw for file in _reached(read) if (flaw := _flaw(file))), None)
-    if flaw:
-        return flaw
     text = str(error)
     if not text or isinstance(error, AssertionError):
         text = "a line of a defaults list is not `group: option`"
+    if gone := re.search(r"Could not delete from config. '(.+)' does not exist", text):
+        return Problem(f"`~{gone[1]}` takes nothing away: nothing gives `{gone[1]}`")
     named = re.search(r"[Ii]n '?([\w./-]+)'?(?::|,|$)", text)
     text = re.sub(r"^In '?[\w./-]+'?:\s*", "", text)
     text = re.sub(r"^\w+ raised while composing config:\s*", "", text)
     lines = [line for line in text.splitlines() if not line.startswith(_ADVICE)]
     message = " ".join(line.strip() for line in lines if not re.match(r"\s+\w+[:=]", line))
     file = read.files.find(named[1]) if named else None
+    at = re.search(r"ould not override '([\w/]+)@([\w./]+)'", text)
+    if at and file is None:
+        message = f"nothing stands at `{at[2]}` that `{at[1]}@{at[2]}` could change; `+` adds it"
+        return Problem(message, fix=f"+{at[1]}@{at[2]}=…")
     spoken_of = (
         source.place(choice.line)
-        for source in ([file] if file else _reached(read))
+        for source in ([file] if file else reached(read))
         for choice in source.choices()
         if choice.group and re.search(rf"(?<![\w/]){re.escape(choice.group)}(?![\w/])", message)
     )
-    origin = next(spoken_of, None) or (file.place() if file else _places(read))
-    is_nested = re.search(r"override '[\w./-]+@", message) and file is not None
-    fix = "# @package _global_   as the first line of the file" if is_nested else None
-    return Problem(_lower(message), origin=origin, fix=fix)
+    origin = next(spoken_of, None) or (file.place() if file else places(read))
+    if file is not None and re.search(r"override '[\w./-]+@", message):
+        message = f"the file's lines are about `{file.package[0]}` itself, for want of a header"
+        return Problem(message, origin=origin, fix=HEADER)
+    return Problem(_lower(message), origin=origin)
 
 
 _ADVICE = ("To append", "Did you mean", "Config search path", "Either remove", "Or add")
-
-
-def _flaw(file: YamlFile) -> Problem | None:
-    """What makes a file unreadable that Hydra reports without its name."""
-    try:
-        root = file.root
-    except UnicodeDecodeError as error:
-        return Problem(f"{file.place()} is not UTF-8 text: byte {error.start}: {error.reason}")
-    except (OSError, yaml.YAMLError) as error:
-        return Problem(f"{file.place()} cannot be read: {error}")
-    for key, value in pairs(root):
-        if key.value == "defaults" and not isinstance(value, yaml.SequenceNode):
-            return Problem(
-                "`defaults` is a list, each line of it `- group: option`",
-                origin=file.place(key.start_mark.line + 1),
-            )
-    return None
-
-
-def _reached(read: Words) -> list[YamlFile]:
-    """The user's files that the words lead to, by their own defaults lists, and tuned ones."""
-    names = [
-        *(f"{group}/{option}" for group, item in read.chosen.items() for option in item.options),
-        *(f"tuned/{option}" for option in read.files.options("tuned")),
-    ]
-    found: dict[str, YamlFile] = {}
-    while names:
-        name = names.pop(0)
-        file = read.files.find(name)
-        if file is None or file.built_in or name in found:
-            continue
-        found[name] = file
-        if not _flaw(file):
-            names.extend(f"{choice.group}/{choice.option}" for choice in file.choices())
-    return list(found.values())
-
-
-def _places(read: Words) -> str | None:
-    """The user's files in play, where it is not known which of them is at fault."""
-    return ", ".join(file.place() for file in _reached(read)) or None

@@ -12,17 +12,12 @@ from typing import NamedTuple
 import yaml
 from omegaconf import OmegaConf
 
-from composer.errors import ConfigError
+from composer.errors import ConfigError, Problem
+from composer.loading.paths import Parts
 
 PACKAGE = "composer.conf"
-
-Parts = tuple[str, ...]
-"""A dotted path in parts, indexes of lists included: `("model", "encoder", "hidden", "0")`."""
-
-
-def parts_of(path: str) -> Parts:
-    """`model.encoder.hidden[0]` in parts."""
-    return tuple(re.findall(r"[^.\[\]]+", path))
+BASE = "config"
+"""The file that every run begins with."""
 
 
 class Choice(NamedTuple):
@@ -31,6 +26,9 @@ class Choice(NamedTuple):
     group: str
     option: str | None
     optional: bool
+    override: bool
+    moved: bool
+    """Whether the line puts the option elsewhere than its group says: `group@package`."""
     line: int
 
 
@@ -90,6 +88,11 @@ class YamlFile:
             return f"composer/conf/{self.name}.yaml{number} (built in)"
         return f"{from_here(Path(str(self.file)))}{number}"
 
+    def excerpt(self, node: yaml.Node) -> str:
+        """A value as the file has it, where it is on one line."""
+        text = self.text[node.start_mark.index : node.end_mark.index].strip()
+        return "…" if "\n" in text else text
+
     def choices(self) -> Iterator[Choice]:
         """The lines of the file's defaults list, groups absolute."""
         folder = self.name.rpartition("/")[0]
@@ -98,13 +101,14 @@ class YamlFile:
             line = item.start_mark.line + 1
             if isinstance(item, yaml.ScalarNode) and item.value != "_self_":
                 group, _, option = _absolute(folder, item.value).rpartition("/")
-                yield Choice(group, option, False, line)
+                yield Choice(group, option, False, False, "@" in item.value, line)
             for key, value in pairs(item):
                 *keywords, group = str(key.value).split()
                 for option in value.value if isinstance(value, yaml.SequenceNode) else [value]:
                     is_null = option.tag == "tag:yaml.org,2002:null"
                     name = None if is_null else str(option.value)
-                    yield Choice(_absolute(folder, group), name, "optional" in keywords, line)
+                    said = ("optional" in keywords, "override" in keywords, "@" in group)
+                    yield Choice(_absolute(folder, group), name, *said, line)
 
 
 def _absolute(folder: str, name: str) -> str:
@@ -137,6 +141,9 @@ class ConfigFiles:
         Raises:
             ConfigError: If there is no such directory.
         """
+        problems = [problem for entry in searchpath for problem in _unknown_directory(entry)]
+        if problems:
+            raise ConfigError(*problems)
         if config_dir is None:
             return cls(tuple(searchpath))
         path = Path(config_dir).resolve()
@@ -152,7 +159,7 @@ class ConfigFiles:
     @cached_property
     def base(self) -> dict[str, Choice]:
         """The groups that every run has, by name, as `config.yaml` lists them."""
-        found = self.find("config")
+        found = self.find(BASE)
         return {choice.group: choice for choice in found.choices()} if found else {}
 
     @property
@@ -194,6 +201,14 @@ class ConfigFiles:
         )
         return tuple(file.place() for file in files)
 
+    def misnamed(self, name: str) -> str:
+        """A line that says so where a file of the name ends in `.yml`, or nothing."""
+        for root in self.roots[1:]:
+            if (file := root.joinpath(f"{name}.yml")).is_file():
+                place = YamlFile(name, file, built_in=False).place()
+                return f"\n{place} is not read: the name of a file ends in `.yaml`"
+        return ""
+
     def has_directory(self, group: str) -> bool:
         """Whether Hydra takes the name for a group."""
         return any(root.joinpath(group).is_dir() for root in self.roots)
@@ -231,3 +246,18 @@ class ConfigFiles:
 def _directory(search: str) -> Traversable:
     scheme, separator, rest = search.partition("://")
     return resources_of(rest) if scheme == "pkg" else Path(rest if separator else search)
+
+
+def _unknown_directory(search: str) -> Iterator[Problem]:
+    """The problem of an entry of a search path that leads nowhere."""
+    try:
+        is_there = search.startswith(("pkg://", "file://", "/")) and _directory(search).is_dir()
+    except (ImportError, TypeError):  # no such package, or a module that is none
+        is_there = False
+    if not is_there:
+        yield Problem(
+            "there is no such directory of YAML files; one is `file:///home/me/conf`, or "
+            "`pkg://package.conf` of an installed package with an `__init__.py` in it",
+            "hydra.searchpath",
+            search,
+        )

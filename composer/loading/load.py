@@ -1,108 +1,25 @@
 """Composing: words → one plain dict that knows where its values come from."""
 
 import copy
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_module
-from hydra.core.config_loader import ConfigLoader
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.utils import JobRuntime
-from hydra.types import RunMode
+from hydra import compose
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from composer.errors import (
-    ComposerError,
-    ConfigError,
-    Problem,
-    did_you_mean,
-    nearest_first,
-)
+from composer.errors import ConfigError, Problem, nearest
+from composer.loading.composing import hydra_ready, sources_of
 from composer.loading.failures import explained
-from composer.loading.files import PACKAGE, ConfigFiles, Parts, parts_of
+from composer.loading.files import BASE, ConfigFiles
+from composer.loading.loaded import Loaded
 from composer.loading.origins import Origins, Source
-from composer.loading.refusals import at, refused
+from composer.loading.paths import Parts, dotted, parts_of
+from composer.loading.refusals import at, flat, refused
 from composer.loading.rewriting import LOGGER, read_values, read_words
+from composer.loading.silences import silences
 from composer.loading.words import Typed, Words
-
-_WITHOUT_PACKAGE = ("experiment", "tuned")
-"""Groups whose files set keys everywhere, and say so in a header."""
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """What the words gave, and where each value came from."""
-
-    data: dict[str, Any]
-    words: tuple[str, ...]
-    """As they were typed."""
-    choices: dict[str, str]
-    """Group → option: `{"env": "cartpole", "algorithm": "ppo"}`."""
-    origins: Origins = field(repr=False, compare=False)
-    read: Words = field(repr=False, compare=False)
-
-    def origin(self, path: str) -> str | None:
-        """Where the value at `path`, or else the nearest value above it, was set."""
-        chosen = self.read.chosen.get("/".join(parts_of(path)))
-        return f"{chosen.word} (command line)" if chosen else self.origins.origin(path)
-
-    def with_origins(self, error: ComposerError) -> ComposerError:
-        """The same error, each problem saying where its value was set."""
-        return type(error)(*map(self._placed, error.problems))
-
-    def _placed(self, problem: Problem) -> Problem:
-        if not problem.path:
-            return problem
-        placed = replace(problem, origin=problem.origin or self.origin(problem.path))
-        if problem.path in self.choices and problem.path in _WITHOUT_PACKAGE:
-            file = self.read.files.find(f"{problem.path}/{self.choices[problem.path]}")
-            return replace(
-                placed,
-                message=f"{file.place() if file else 'its file'} lacks the line that says its "
-                f"keys are the experiment's own; they have gone to `{problem.path}`",
-                valid=(),
-                fix="# @package _global_    as the file's first line",
-            )
-        owner, _, key = problem.path.rpartition(".")
-        group = "/".join(parts_of(owner))
-        if group.startswith(f"{LOGGER}/"):
-            group = LOGGER
-        if key == "type" and parts_of(problem.path) in self.origins.named:
-            return self._unknown_option(placed, group)
-        if re.search(r" belongs to .*, but `[^`]+` is selected$", problem.message):
-            by = self._selection(owner, group)
-            return replace(placed, message=f"{problem.message} by {by}") if by else placed
-        return placed
-
-    def _unknown_option(self, problem: Problem, group: str) -> Problem:
-        """The problem of `env=cartpol`, in the words in which it was typed."""
-        name = str(problem.value)
-        names = {*self.read.files.options(group), *problem.valid}
-        ordered = nearest_first(name, names)
-        return replace(
-            problem,
-            message=f"there is no {group.rpartition('/')[2]} `{name}`{did_you_mean(name, names)}",
-            path=group.replace("/", "."),
-            valid=ordered,
-            fix=f"{group}={ordered[0]}",
-        )
-
-    def _selection(self, owner: str, group: str) -> str | None:
-        """What selected the type of the part at `owner`: a word, or a line of a file."""
-        path = (*parts_of(owner), "type")
-        chosen = self.read.chosen.get(group)
-        word = self.origins.word(path) or (chosen.word if chosen else None)
-        if word:
-            return f"`{word}`"
-        if isinstance(at(self.data, path[:-1]), str):  # `encoder: cnn`
-            return self.origins.exact(path[:-1])
-        source = self.origins.source(path)
-        by_group = source is not None and source.file.name.startswith(f"{group}/")
-        return self.origins.chosen(group) if by_group else self.origins.exact(path)
 
 
 class Loader:
@@ -115,6 +32,7 @@ class Loader:
     def __init__(self, config_dir: str | Path | None = None) -> None:
         self._config_dir = config_dir
         self._composed: dict[tuple[str, ...], tuple[DictConfig, dict[str, str]]] = {}
+        self._sources: dict[tuple[str, ...], list[Source]] = {}
 
     def load(self, words: Sequence[str]) -> Loaded:
         """Composes the configuration that the words describe.
@@ -136,28 +54,29 @@ class Loader:
             for path, group in named.items()
             if group in read.chosen and group != LOGGER
         ]
-        origins = Origins([*words_of_types, *read.typed], lambda: _sources(read), named)
-        loaded = Loaded({}, tuple(words), choices, origins, read)
+        origins = Origins([*words_of_types, *read.typed], lambda: self._merged(read), named)
         data: Any = OmegaConf.to_container(cfg, resolve=False)
-        problems = refused(data, choices, read, origins)
+        loaded = Loaded(data, tuple(words), choices, origins, read)
+        problems = list(silences(data, origins)) if read.files.added else []
+        told = {parts_of(problem.path) for problem in problems if problem.path}
+        others = refused(data, choices, read, origins)
+        problems += [other for other in others if parts_of(other.path) not in told]
         if problems:
             raise ConfigError(*problems)
         try:
             with explained(read):
                 data = OmegaConf.to_container(cfg, resolve=True)
         except ConfigError as error:
-            written = (
-                replace(item, value=at(data, parts_of(item.path))) for item in error.problems
-            )
-            raise loaded.with_origins(ConfigError(*written)) from error.__cause__
+            problems = (_referring(item, data) if item.path else item for item in error.problems)
+            raise loaded.with_origins(ConfigError(*problems)) from error.__cause__
         return replace(loaded, data=data)
 
     def _files(self, read: Words) -> tuple[DictConfig, dict[str, str]]:
         """The files that the words choose, merged, without the values that were typed."""
         chosen = tuple(read.choosing)
         if chosen not in self._composed:
-            with explained(read), _hydra():
-                cfg = compose("config", overrides=list(chosen), return_hydra_config=True)
+            with explained(read), hydra_ready():
+                cfg = compose(BASE, overrides=list(chosen), return_hydra_config=True)
             listed = {str(group): option for group, option in cfg.hydra.runtime.choices.items()}
             with open_dict(cfg):
                 del cfg["hydra"]
@@ -165,10 +84,29 @@ class Loader:
         cfg, listed = self._composed[chosen]
         return copy.deepcopy(cfg), listed
 
+    def _merged(self, read: Words) -> list[Source]:
+        """Those files, in their order."""
+        chosen = tuple(read.choosing)
+        if chosen not in self._sources:
+            self._sources[chosen] = sources_of(read)
+        return self._sources[chosen]
+
 
 def load(words: Sequence[str], config_dir: str | Path | None = None) -> Loaded:
     """Composes one configuration: see `Loader.load`."""
     return Loader(config_dir).load(words)
+
+
+def _referring(problem: Problem, data: Mapping[str, Any]) -> Problem:
+    """The problem of an interpolation, as it was written, with the nearest name for its target."""
+    target = (problem.fix or "").removesuffix("=…")
+    close = nearest(target, (dotted(path) for path, _ in flat(data, ()))) if target else None
+    return replace(
+        problem,
+        message=f"{problem.message}; did you mean `{close}`?" if close else problem.message,
+        value=at(data, parts_of(problem.path)),
+        fix=f"${{{close}}}" if close else problem.fix,
+    )
 
 
 def override(data: Mapping[str, Any], words: Sequence[str]) -> Loaded:
@@ -188,11 +126,10 @@ def override(data: Mapping[str, Any], words: Sequence[str]) -> Loaded:
 def _set_values(cfg: DictConfig, read: Words) -> None:
     """Sets what was typed."""
     for typed in read.typed:
-        is_merged = typed.value != {}  # an empty mapping would leave what is there
         with explained(read, typed.word):
-            OmegaConf.update(
-                cfg, ".".join(typed.path), typed.value, merge=is_merged, force_add=True
-            )
+            for path in typed.emptied:  # an empty mapping would leave what is there
+                OmegaConf.update(cfg, ".".join(path), None, force_add=True)
+            OmegaConf.update(cfg, ".".join(typed.path), typed.value, merge=True, force_add=True)
 
 
 def hydra_words(words: Sequence[str], config_dir: str | Path | None = None) -> list[str]:
@@ -209,20 +146,6 @@ def hydra_words(words: Sequence[str], config_dir: str | Path | None = None) -> l
 def options(group: str, config_dir: str | Path | None = None) -> tuple[str, ...]:
     """The options of a group that have a YAML."""
     return ConfigFiles.of(config_dir).options(group)
-
-
-@contextmanager
-def _hydra() -> Iterator[ConfigLoader]:
-    """Hydra, ready to compose. Inside a Hydra job, that job's own state comes back afterwards."""
-    outer, runtime = GlobalHydra.instance().hydra, JobRuntime.instance()
-    job_name = runtime.get("name")
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_module(PACKAGE, job_name="composer", version_base="1.3"):
-            yield GlobalHydra.instance().config_loader()
-    finally:
-        GlobalHydra.instance().hydra = outer
-        runtime.set("name", job_name)
 
 
 def _choices(listed: Mapping[str, str], read: Words) -> dict[str, str]:
@@ -249,15 +172,3 @@ def _name_types(cfg: DictConfig, choices: Mapping[str, str], read: Words) -> dic
             OmegaConf.update(cfg, f"{path}.type", option, force_add=True)
             named[(*group.split("/"), "type")] = group
     return named
-
-
-def _sources(read: Words) -> list[Source]:
-    """The files in the order in which Hydra merged them."""
-    with _hydra() as loader:
-        listed = loader.compute_defaults_list("config", read.overrides, RunMode.RUN).defaults
-    found = ((item, read.files.find(item.config_path)) for item in listed)
-    return [
-        Source(file, tuple(filter(None, (item.package or "").split("."))), item.parent)
-        for item, file in found
-        if file is not None
-    ]

@@ -7,11 +7,10 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from composer.errors import Problem, shown
-from composer.loading.files import ConfigFiles, Parts, YamlFile
-from composer.loading.origins import Origins
+from composer.loading.files import BASE, ConfigFiles, YamlFile
+from composer.loading.origins import MISSING, Origins
+from composer.loading.paths import Parts
 from composer.loading.words import Words
-
-MISSING = "???"
 
 
 def refused(
@@ -34,14 +33,14 @@ def refused(
 
 def _hidden(choices: Mapping[str, str], files: ConfigFiles) -> Iterator[Problem]:
     """A user's file that has the name of one of ours, which Hydra reads instead."""
-    names = ["config", *(f"{group}/{option}" for group, option in choices.items())]
+    names = [BASE, *(f"{group}/{option}" for group, option in choices.items())]
     for name in names:
         found = list(files.all(name))
         for other in found[1:]:
             if Path(str(other.file)).resolve() != Path(str(found[0].file)).resolve():
                 yield Problem(
                     f"{other.place()} is never read, because {found[0].place()} comes first; "
-                    + ("write an experiment" if name == "config" else "give it another name")
+                    + ("write an experiment" if name == BASE else "give it another name")
                 )
 
 
@@ -103,13 +102,13 @@ def _leaves(file: YamlFile | None, group: str, option: str) -> Iterator[tuple[Pa
     content = OmegaConf.to_container(OmegaConf.create(file.text))
     if isinstance(content, dict):
         content.pop("defaults", None)
-        yield from _flat(content, file.package)
+        yield from flat(content, file.package)
 
 
-def _flat(content: Any, path: Parts) -> Iterator[tuple[Parts, object]]:
+def flat(content: Any, path: Parts) -> Iterator[tuple[Parts, object]]:
     for key, value in content.items():
         if isinstance(value, dict) and value:
-            yield from _flat(value, (*path, str(key)))
+            yield from flat(value, (*path, str(key)))
         elif value != MISSING:
             yield (*path, str(key)), value
 
@@ -117,9 +116,12 @@ def _flat(content: Any, path: Parts) -> Iterator[tuple[Parts, object]]:
 def at(data: Any, path: Parts) -> object:
     """What stands at a path, or the text that stands above it."""
     for part in path:
-        if not isinstance(data, Mapping) or part not in data:
-            return None if not isinstance(data, str) else data
-        data = data[part]
+        if isinstance(data, list) and part.isdigit() and int(part) < len(data):
+            data = data[int(part)]
+        elif isinstance(data, Mapping) and part in data:
+            data = data[part]
+        else:
+            return data if isinstance(data, str) else None
     return data
 
 

@@ -3,11 +3,10 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, Quote, QuotedString
-from hydra.errors import HydraException
 
 from composer.errors import ConfigError, Problem, did_you_mean, nearest, nearest_first
+from composer.loading.cures import parsed, several, unreadable, unused
 from composer.loading.files import ConfigFiles
 from composer.loading.words import Chosen, Typed, Words
 
@@ -29,23 +28,21 @@ def read_words(
     Raises:
         ConfigError: With every word that is no override, or chooses what does not exist.
     """
-    problems: list[Problem] = []
-    parsed = []
-    for word in words:
-        try:
-            override = OverridesParser.create().parse_overrides([word])[0]
-        except HydraException:
-            override = None
-        if override is None or not override.key_or_group:
-            problems.append(_unreadable(word))
-        else:
-            parsed.append(override)
-    reader = _Reader(ConfigFiles.of(config_dir, _searchpath(parsed)), sweeps)
-    for override in parsed:
+    if isinstance(words, str) or not all(isinstance(word, str) for word in words):
+        raise ConfigError(
+            Problem(
+                f"the words are a list of texts, one for each `key=value`, not {words!r}",
+                fix=f"[{words!r}]" if isinstance(words, str) else '["env=cartpole", "seed=1"]',
+            )
+        )
+    overrides = [override for word in words if (override := parsed(word))]
+    reader = _Reader(ConfigFiles.of(config_dir, _searchpath(overrides)), sweeps)
+    problems = list(unreadable(words, reader.words.files))
+    for override in overrides:
         problems.extend(reader.read(override))
     if problems:
         raise ConfigError(*problems)
-    reader.imply_gym(parsed)
+    reader.imply_gym(overrides)
     return reader.words
 
 
@@ -73,19 +70,11 @@ def read_values(words: Sequence[str]) -> Words:
     return read
 
 
-def _unreadable(word: str) -> Problem:
-    key, separator, value = word.partition("=")
-    if separator and key and value:
-        message = f"the value of `{word}` cannot be read; text with special characters is quoted"
-        return Problem(message, fix=f"\"{key}='{value.replace(chr(39), '')}'\"")
-    return Problem(f"`{word}` cannot be read: expected `key=value`")
-
-
 def _searchpath(overrides: Sequence[Override]) -> tuple[str, ...]:
     for override in overrides:
         value = override.value()
-        if override.key_or_group == SEARCHPATH and isinstance(value, list):
-            return tuple(map(str, value))
+        if override.key_or_group == SEARCHPATH:
+            return tuple(map(str, value if isinstance(value, list) else [value]))
     return ()
 
 
@@ -104,8 +93,9 @@ class _Reader:
         if override.key_or_group == SEARCHPATH:
             return
         if override.is_sweep_override() and not self.sweeps:
-            message = f"`{word}` is a sweep over several values: add -m, or write a list as [1,2]"
-            yield Problem(message, fix=f"-m {word}")
+            yield several(override, self.words.files)
+        elif override.is_hydra_override() and (problem := unused(override, self.sweeps)):
+            yield problem
         elif override.is_delete() and override.key_or_group in self.words.files.tagged:
             yield from self._choose_none(override.key_or_group, word)
         elif override.is_delete() or override.is_hydra_override() or override.package is not None:
@@ -126,7 +116,7 @@ class _Reader:
             )
             if names_id and "env" not in self.words.chosen and not override.is_delete():
                 self.words.overrides.append("env=gym")
-                self.words.chosen["env"] = Chosen(_spelled(override), ("gym",), implied=True)
+                self.words.chosen["env"] = Chosen(str(override.input_line), ("gym",), implied=True)
 
     def _group(self, override: Override) -> str | None:
         """The group whose option is chosen, if the word chooses one."""
@@ -144,7 +134,7 @@ class _Reader:
         return group if is_named else None
 
     def _choose(self, group: str, override: Override) -> Iterator[Problem]:
-        files, word = self.words.files, _spelled(override)
+        files, word = self.words.files, str(override.input_line)
         value = override.value()
         values = _values(override)
         if isinstance(value, Glob):
@@ -201,11 +191,12 @@ class _Reader:
                 "directory has a directory of that name"
             )
             return
-        if value == {}:  # Hydra would merge it into what is there, and so leave that as it is
-            self.words.overrides.append(f"++{key}=null")
+        typed = Typed(str(override.input_line), tuple(key.split(".")), value)
+        for path in typed.emptied:  # Hydra would merge `{}` into what is there, and so leave it
+            self.words.overrides.append(f"++{'.'.join(path)}=null")
         self.words.overrides.append(f"++{key}={text}")
         if not override.is_sweep_override():
-            self.words.typed.append(Typed(_spelled(override), tuple(key.split(".")), value))
+            self.words.typed.append(typed)
 
     def _no_group(self, override: Override) -> Problem:
         groups, key = self.words.files.groups(), override.key_or_group
@@ -218,21 +209,17 @@ class _Reader:
 
     def _no_option(self, group: str, name: str, word: str) -> Problem:
         options = self.words.files.options(group)
-        close = nearest(name, options)
+        close = nearest(name, options) or nearest(Path(name).stem, options)
         places = " and ".join(self.words.files.places(f"{group}/{name}"))
         if not self.words.files.added:
             places += "; files of your own are found with --config-dir DIR"
         return Problem(
-            f"there is no {group} `{name}`{did_you_mean(name, options)}\nlooked for {places}",
+            f"there is no {group} `{name}`{did_you_mean(close or name, options)}\n"
+            f"looked for {places}{self.words.files.misnamed(f'{group}/{name}')}",
             origin=f"{word} (command line)",
             valid=nearest_first(name, options),
             fix=f"{group}={close}" if close else None,
         )
-
-
-def _spelled(override: Override) -> str:
-    """As the user typed it: a job of a sweep has our `++` already."""
-    return str(override.input_line).removeprefix("++")
 
 
 def _values(override: Override) -> list[object]:

@@ -1,8 +1,10 @@
 """What was typed."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from composer.loading.files import ConfigFiles, Parts
+from composer.loading.files import ConfigFiles
+from composer.loading.paths import Parts
 
 
 @dataclass(frozen=True)
@@ -14,6 +16,11 @@ class Typed:
     value: object
     option: bool = False
     """Whether the word chose an option of a group, which has no YAML."""
+
+    @property
+    def emptied(self) -> tuple[Parts, ...]:
+        """Where the value has an empty mapping, which replaces what is there."""
+        return tuple(_empty(self.path, self.value))
 
     def touches(self, path: Parts) -> bool:
         """Whether the word says something at, above or below `path`."""
@@ -37,6 +44,13 @@ class Typed:
             else:
                 return False
         return True
+
+
+def _empty(path: Parts, value: object) -> Iterator[Parts]:
+    if value == {}:
+        yield path
+    for key, item in value.items() if isinstance(value, dict) else ():
+        yield from _empty((*path, str(key)), item)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,214 @@
+"""Words of the command line that are not quite right, and the line that is."""
+
+import shlex
+
+import pytest
+
+from composer.errors import ComposerError, ConfigError
+from composer.experiment import Experiment
+from composer.loading import load
+
+
+def problems_of(*words):
+    with pytest.raises(ConfigError) as raised:
+        load(words)
+    return raised.value.problems
+
+
+def problem_of(*words):
+    (problem,) = problems_of(*words)
+    return problem
+
+
+@pytest.mark.parametrize(
+    ("words", "count", "fix"),
+    [
+        (["algorithm.lr", "=0.1"], 2, "algorithm.lr=0.1"),
+        (["algorithm.lr", "=", "0.1"], 3, "algorithm.lr=0.1"),
+        (["algorithm.lr=", "0.1"], 2, "algorithm.lr=0.1"),
+        (["model.encoder.hidden=[64,", "64]"], 2, "'model.encoder.hidden=[64, 64]'"),
+        (["model.encoder.hidden=[64", "64]"], 2, "'model.encoder.hidden=[64, 64]'"),
+        (
+            ["model.encoder={type:", "mlp,", "hidden:", "[3]}"],
+            4,
+            "'model.encoder={type: mlp, hidden: [3]}'",
+        ),
+    ],
+)
+def test_a_word_that_the_shell_has_cut_is_one_error_and_one_word(words, count, fix):
+    problem = problem_of("seed=1", *words, "threads=2")
+    assert problem.message.startswith(f"`{' '.join(words)}` reaches Composer as {count} words: ")
+    assert problem.fix == fix
+    assert load(["seed=1", *shlex.split(fix), "threads=2"]).data["threads"] == 2
+
+
+@pytest.mark.parametrize(
+    ("word", "fix"),
+    [
+        ('algorithm.lr ="0.1"', "algorithm.lr=0.1"),
+        ("seed = 3", "seed=3"),
+        ("seed:3", "seed=3"),
+        ("seed==3", "seed=3"),
+        ("model.encoder.hidden=(32,32)", "'model.encoder.hidden=[32,32]'"),
+        ("model.encoder.hidden=[64", "'model.encoder.hidden=[64]'"),
+        ("model.encoder.hidden=[64,64]]", "'model.encoder.hidden=[64,64]'"),
+        ("env.kwargs.x=a b; c", "\"env.kwargs.x='a b; c'\""),
+        ("env=pendulum,", "env=pendulum"),
+        ("pendulm", "env=pendulum"),
+        ("ppo", "algorithm=ppo"),
+    ],
+)
+def test_a_word_that_cannot_be_read_says_what_was_meant(word, fix):
+    problem = problem_of(word)
+    assert "cannot be read" in problem.message
+    assert problem.fix == fix
+    load(shlex.split(fix))
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("foo", "`foo` cannot be read: expected `key=value`"),
+        ("=3", "`=3` cannot be read: expected `key=value`"),
+        ("", "`` cannot be read: expected `key=value`"),
+        ("a..b=1", "the key of `a..b=1` cannot be read: it is made of names with dots between"),
+        ("a[0]=1", "the key of `a[0]=1` cannot be read: a list is given as a whole"),
+        ("a=[1,,2]", "the value of `a=[1,,2]` cannot be read; text with special characters is"),
+    ],
+)
+def test_a_word_that_may_mean_anything_gets_no_line_to_type(word, message):
+    problem = problem_of(word)
+    assert problem.message.startswith(message)
+    assert problem.fix is None
+
+
+def test_two_words_that_are_each_in_error_are_not_one():
+    assert [problem.message for problem in problems_of("seed", "env=pendulum", "=3")] == [
+        "`seed` cannot be read: expected `key=value`",
+        "`=3` cannot be read: expected `key=value`",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("word", "cure", "fix"),
+    [
+        ("hydra.run.dir=zz", "train has --run-dir", "composer train --run-dir zz"),
+        (
+            "hydra.sweep.dir=zz",
+            "only a sweep has Hydra's settings",
+            "composer train -m hydra.sweep.dir=zz",
+        ),
+        ("~hydra.run", "only a sweep has Hydra's settings", "composer train -m '~hydra.run'"),
+    ],
+)
+def test_a_setting_of_hydra_that_a_run_does_not_use_is_refused(word, cure, fix):
+    problem = problem_of(word)
+    assert problem.message == f"`{word}` would have no effect: {cure}"
+    assert problem.fix == fix
+
+
+@pytest.mark.parametrize("word", ["seed=0,1", "seed=choice(0,1)", "seed=range(3)", "env=a,b"])
+def test_a_sweep_is_refused_and_says_what_takes_one(word):
+    problem = problem_of(word)
+    assert problem.message == f"`{word}` is several values, which only a sweep takes" + (
+        "; a list is written seed=[0,1]" if word == "seed=0,1" else ""
+    )
+    assert problem.fix == f"composer train -m {shlex.quote(word)}"
+
+
+@pytest.mark.parametrize(
+    ("words", "fix"),
+    [("env=taxi", "['env=taxi']"), ([3], '["env=cartpole", "seed=1"]')],
+)
+def test_words_are_a_list(words, fix):
+    with pytest.raises(ConfigError) as raised:
+        Experiment.load(words)
+    (problem,) = raised.value.problems
+    assert problem.message.startswith("the words are a list of texts, one for each `key=value`")
+    assert problem.fix == fix
+
+
+def schema_problem(*words):
+    with pytest.raises(ComposerError) as raised:
+        Experiment.load(words).spaces  # noqa: B018 - made to find the environment
+    (problem,) = raised.value.problems
+    return problem
+
+
+@pytest.mark.parametrize(
+    ("word", "right", "fix"),
+    [
+        ("alg=ppo", "algorithm", "algorithm=ppo"),
+        ("encoder=mlp", "model.encoder", "model/encoder=mlp"),
+        ("lr=0.1", "algorithm.lr", "algorithm.lr=0.1"),
+        ("gama=0.9", "algorithm.gamma", "algorithm.gamma=0.9"),
+        ("hidden=[64]", "model.encoder.hidden", "model.encoder.hidden='[64]'"),
+        ("total_step=5", "total_steps", "total_steps=5"),
+        ("algorithm.total_steps=5", "total_steps", "total_steps=5"),
+        ("num_envs=3", "env.num_envs", "env.num_envs=3"),
+    ],
+)
+def test_a_key_in_the_wrong_place_is_told_the_right_one(word, right, fix):
+    problem = schema_problem(word)
+    assert problem.message.endswith(f"; did you mean `{right}`?")
+    assert problem.valid[0] == right
+    assert problem.fix == fix
+    Experiment.load(shlex.split(fix))
+
+
+def test_a_name_that_nothing_is_close_to_gets_no_suggestion():
+    for word in ("env.id=Nope", "width=3"):
+        problem = schema_problem(word)
+        assert "did you mean" not in problem.message
+        assert problem.fix is None
+
+
+def test_one_value_where_a_list_is_wanted_is_told_the_list():
+    assert schema_problem("model.encoder={type: mlp, hidden: 64}").fix == (
+        "model.encoder.hidden='[64]'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("word", "fix"),
+    [
+        ("algorithm.lr='0.1'", "algorithm.lr=0.1"),
+        ("seed=1.0", "seed=1"),
+        ("plugins=json", "plugins='[json]'"),
+        ("model.heads={vlue: {hidden: [3]}}", "model.heads.value.hidden='[3]'"),
+        ("n_envs=4", "env.num_envs=4"),
+        ("enviroment=pendulum", "env=pendulum"),
+    ],
+)
+def test_a_value_of_another_kind_and_a_name_that_is_nearly_right_are_told_the_line(word, fix):
+    assert schema_problem(word).fix == fix
+    Experiment.load(shlex.split(fix))
+
+
+def test_a_number_that_is_no_integer_is_not_made_one():
+    assert schema_problem("seed='1.5'").fix == "seed=0"
+
+
+def test_words_in_one_pair_of_quotes_are_told_apart():
+    problem = problem_of("env=taxi model.encoder={type: mlp} seed=1")
+    assert problem.message.startswith("the value of `env=taxi model.encoder={type: mlp} seed=1`")
+    problem = problem_of("env=taxi seed=1")
+    assert problem.message == "`env=taxi seed=1` is 2 words in one: quotes go around each"
+    assert problem.fix == "env=taxi seed=1"
+
+
+def test_what_cannot_be_taken_away_or_moved_is_said_in_our_words():
+    assert problem_of("~seed").message == "`~seed` takes nothing away: nothing gives `seed`"
+    assert problem_of("env@foo=taxi").message == (
+        "nothing stands at `foo` that `env@foo` could change; `+` adds it"
+    )
+
+
+def test_a_type_set_by_a_word_is_what_a_part_that_does_not_fit_was_set_by():
+    with pytest.raises(ComposerError) as raised:
+        Experiment.load(["model.encoder.type=cnn"]).blueprint  # noqa: B018
+    (problem,) = raised.value.problems
+    assert (problem.path, problem.origin) == (
+        "model.encoder",
+        "model.encoder.type=cnn (command line)",
+    )
