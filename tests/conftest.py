@@ -6,16 +6,23 @@ from composer.config import Family
 
 
 @pytest.fixture(autouse=True)
-def plugins():
-    """Forgets the family members that a test defines, and keeps what Composer imported for it."""
+def plugins(request):
+    """Leaves the family members that come with Composer and those of the test's own file."""
     before = {root: dict(root.members) for root in Family.__subclasses__()}
+    _keep(("composer.", request.module.__name__))
     yield
-    for root in Family.__subclasses__():
-        found = root.members.items()
-        own = {tag: part for tag, part in found if part.__module__.startswith("composer.")}
-        members = {**own, **before.get(root, {})}
-        root.members.clear()
+    _keep(("composer.",))
+    for root, members in before.items():
         root.members.update(members)
+
+
+def _keep(homes):
+    for root in Family.__subclasses__():
+        kept = {
+            tag: part for tag, part in root.members.items() if part.__module__.startswith(homes)
+        }
+        root.members.clear()
+        root.members.update(kept)
 
 
 @pytest.fixture

@@ -237,7 +237,7 @@ def test_an_unread_trunk_is_refused_with_what_would_read_it():
 def test_a_trunk_that_is_nearly_a_side_is_given_that_name():
     found = problem({"trunks": {"critc": {"encoder": {"hidden": [4]}}}})
     assert "did you mean `critic`?" in found.message
-    assert found.fix == "model.trunks.critic.encoder.hidden=[4]"
+    assert found.fix == "model.trunks.critic.encoder.hidden='[4]'"
 
 
 def test_a_trunk_that_a_misspelt_reads_means_is_no_second_mistake():
@@ -260,7 +260,7 @@ def test_a_head_cannot_detach_a_trunk_that_it_does_not_read():
     found = problem({"heads": {"value": {"stop_gradient": ["main"]}}})
     assert found.path == "model.heads.value.stop_gradient"
     assert found.message == "head `value` reads `critic`, so it cannot detach `main`"
-    assert found.fix == "model.heads.value.stop_gradient=[critic]"
+    assert found.fix == "model.heads.value.stop_gradient='[critic]'"
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,12 @@ class {name}Config(MLPEncoderConfig):
     extra: int = 1
 """
 
+FAST = """\
+# @package _global_
+defaults: [override /logger: none]
+algorithm: {lr: 1.0e-2}
+"""
+
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
@@ -40,7 +46,7 @@ def home(tmp_path, monkeypatch):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
 
-    write("experiment/fast", "# @package _global_\nalgorithm: {lr: 1.0e-2}\nlogger: {}\n")
+    write("experiment/fast", FAST)
     write("algorithm/mine", "type: ppo\ngamma: 0.5\n")
     write("tuned/gym_ppo", "# @package _global_\nenv: {kwargs: {left: over}}\n")
     write("catalog/mine", "defaults: [default, _self_]\nobservation: {vector: {priority: 3}}\n")

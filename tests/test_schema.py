@@ -233,7 +233,7 @@ def test_the_comment_above_the_package_header_takes_its_force_and_is_told(tmp_pa
     (folder / "mine.yaml").write_text(f"{header}seed: 7\n")
     assert ConfigFiles.of(tmp_path / "conf").find("experiment/mine").package == ("experiment",)
     assert main(["explain", "--config-dir", str(tmp_path / "conf"), "experiment=mine"]) == 2
-    assert "# @package _global_    as the file's first line" in capsys.readouterr().err
+    assert "# @package _global_   as the first line of the file" in capsys.readouterr().err
 
 
 def test_a_directory_without_yaml_is_no_group_that_a_person_may_mean(tmp_path):

@@ -30,14 +30,16 @@ def as_experiment(data: Mapping[str, Any]) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes the text that OmegaConf, but not PyYAML, takes for a number: `1e-3`."""
+    """Quotes the text that OmegaConf, but not PyYAML, takes for a number: `1e-3`; and keys such
+    as `a.b`, which without quotes are refused as a path.
+    """
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    quote = "'" if re.match(r"[-+.\d]", text) else None
+    quote = "'" if re.search(r"^[-+\d]|[./:]", text) else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=quote)
 
 
