@@ -252,7 +252,7 @@ def test_an_unknown_trunk_names_the_nearest(field):
     assert found.path == f"model.heads.value.{field}"
     assert found.message == "there is no trunk `critc`; did you mean `critic`?"
     assert found.valid == ("critic", "main")
-    right = "critic" if field == "reads" else "[critic]"
+    right = "critic" if field == "reads" else "'[critic]'"
     assert found.fix == f"model.heads.value.{field}={right}"
 
 
