@@ -249,7 +249,9 @@ def _device_problems(name: str) -> list[Problem]:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        return [
-            Problem(f"torch cannot use this device: {reason}", "device", name, fix="device=cpu")
-        ]
+        if listed := re.match(r"Expected one of ([\w, ]+) device type", reason):
+            names = listed[1].split(", ")
+            reason = f"there is no kind `{name.partition(':')[0]}`{did_you_mean(name, names)}"
+        message = f"torch cannot use this device: {reason}"
+        return [Problem(message, "device", name, fix="device=cpu")]
     return []

@@ -10,7 +10,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-WIDTH = 100
+from composer.cli.main import main
+
+WIDTH = 110
 IMAGES = Path(__file__).parent / "images"
 COMMANDS = {
     "explain": "composer explain env=cartpole model.encoder.hidden=[128,128]",
@@ -23,22 +25,22 @@ def shoot(name: str, command: str) -> None:
     """Runs a command as in a terminal, and draws what it shows."""
     _, *words = shlex.split(command)
     with tempfile.TemporaryDirectory() as home:
-        shown = subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-m", "composer.cli.main", *words],
             cwd=home,
             env={**os.environ, "FORCE_COLOR": "1", "COLUMNS": str(WIDTH), "TERM": "xterm-256color"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            capture_output=True,
             text=True,
             check=False,
-        ).stdout
+        )
     with open(os.devnull, "w") as nowhere:
         console = Console(record=True, width=WIDTH, file=nowhere, force_terminal=True)
         console.print(f"$ {command}", highlight=False, markup=False)
-        console.print(Text.from_ansi(shown))
+        console.print(Text.from_ansi(done.stdout or done.stderr))
         console.save_svg(str(IMAGES / f"{name}.svg"), title="composer")
 
 
 if __name__ == "__main__":
     for item in COMMANDS.items():
         shoot(*item)
+    main(["explain", "env=cartpole", "--out", str(IMAGES / "model.svg")])
