@@ -10,7 +10,7 @@ from rich.console import Console
 from composer.cli import ls
 from composer.cli.main import main
 from composer.encoders.base import EncoderConfig
-from composer.listing import KINDS, Listing
+from composer.listing import KINDS, Listing, find_kind
 
 PLUGIN = '''
 """Encoders for a test."""
@@ -242,3 +242,7 @@ def test_a_listing_defines_and_writes_nothing(tmp_path, monkeypatch, capsys):
     assert main(["ls"]) == 0
     assert EncoderConfig.tags() == before
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_kind_has_the_name_of_its_group_too():
+    assert find_kind("model/encoder") is find_kind("encoders")

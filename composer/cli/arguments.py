@@ -22,7 +22,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, prog: str, summary: str) -> None:
         super().__init__(
             prog=prog,
-            description=f"{summary.capitalize()}.",
+            description=f"{summary[0].upper()}{summary[1:].removesuffix(', …')}.",
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
@@ -58,6 +58,9 @@ class Parser(argparse.ArgumentParser):
         about = re.fullmatch(r"argument (\S+): (.+)", message, re.DOTALL)
         if about and about[2] == "expected one argument":
             raise UsageError(f"`{about[1]}` needs a value")
+        if about and about[2].startswith("not allowed with argument "):
+            other = about[2].removeprefix("not allowed with argument ")
+            raise UsageError(f"`{other}` and `{about[1]}` cannot be given together")
         raise UsageError(f"`{about[1]}`: {about[2]}" if about else message)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:

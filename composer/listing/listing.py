@@ -202,13 +202,13 @@ def _rules(listing: Listing) -> Iterator[Row]:
 
 
 KINDS = (
-    Kind("encoders", _parts(EncoderConfig, "model/encoder", accepts), ("encoder",)),
-    Kind("memories", _parts(MemoryConfig, "model/memory", nothing), ("memory",)),
+    Kind("encoders", _parts(EncoderConfig, "model/encoder", accepts), ("encoder", "model/encoder")),
+    Kind("memories", _parts(MemoryConfig, "model/memory", nothing), ("memory", "model/memory")),
     Kind("heads", _parts(HeadConfig, "model/head", gives), ("head",)),
     Kind(
         "distributions",
         _parts(DistributionConfig, "model/distribution", accepts),
-        ("distribution",),
+        ("distribution", "model/distribution"),
     ),
     Kind("algorithms", _parts(AlgorithmConfig, "algorithm", requires), ("algorithm",)),
     Kind("environments", _environments, ("environment", "env", "envs")),
