@@ -205,7 +205,9 @@ def test_runs_are_offered_whole_and_narrow_the_keys(here: Path) -> None:
     assert offered("composer resume --config-dir runs ru") == ["runs/a", "runs/b"]
     assert offered("composer eval runs/a/c") == ["runs/a/checkpoints/"]
     assert offered("composer diff runs/a ru") == ["runs/a", "runs/b"]
-    assert offered("composer diff cart") == ["cartpole_ppo"]
+    (here / "cart.json").touch()
+    (here / "cart.png").touch()
+    assert offered("composer diff cart") == ["cart.json", "cartpole_ppo"]
     assert offered("composer resume runs/b algorithm.d") == ["algorithm.double="]
     assert offered("composer resume runs/a algorithm.d") == []
     assert offered("composer resume runs/a model.encoder.f") == []

@@ -21,6 +21,9 @@ KINDS = (
 )
 """What `composer ls` lists."""
 
+FILES = {"RUN": (), "DIR": (), "A": (".json",), "B": (".json",)}
+"""How the files end that an argument takes beside directories, by metavar; any file otherwise."""
+
 
 def run() -> int:
     """Prints what fits `COMP_LINE` up to `COMP_POINT`: a word a line, its meaning after a tab."""
@@ -158,12 +161,13 @@ def _values(action: argparse.Action, current: str) -> Iterator[Offer]:
     elif action.type is None:
         runs = newest_runs() if action.metavar in RUN_METAVARS else []
         yield from ((run, "") for run in runs)
-        for path in _paths(current, only_directories=action.metavar in ("RUN", "DIR")):
+        for path in _paths(current, FILES.get(str(action.metavar), ("",))):
             if not any(f"{run}/".startswith(path) for run in runs):
                 yield path, ""
 
 
-def _paths(current: str, *, only_directories: bool) -> Iterator[str]:
+def _paths(current: str, suffixes: tuple[str, ...]) -> Iterator[str]:
+    """Directories, and the files whose names end as one of the suffixes says."""
     folder, separator, name = current.rpartition("/")
     try:
         entries = sorted(os.scandir(os.path.expanduser(folder + separator) or "."), key=str)
@@ -171,5 +175,5 @@ def _paths(current: str, *, only_directories: bool) -> Iterator[str]:
         return
     for entry in entries:
         is_hidden = entry.name.startswith(".") and not name.startswith(".")
-        if not is_hidden and (entry.is_dir() or not only_directories):
+        if not is_hidden and (entry.is_dir() or entry.name.endswith(suffixes)):
             yield f"{folder}{separator}{entry.name}{'/' if entry.is_dir() else ''}"
