@@ -92,6 +92,12 @@ class UsageError(ComposerError):
     title = "the command cannot be read"
 
 
+class OutputError(ComposerError):
+    """What was asked for cannot be written."""
+
+    title = "nothing was written"
+
+
 class ConfigError(ComposerError):
     """The configuration names or values something that the schema does not know."""
 

@@ -16,7 +16,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 from pydantic_core import core_schema
 
 from composer.config import AUTO, FAMILY, Config, Family
-from composer.errors import ComposerError, Problem, did_you_mean, nearest, nearest_first
+from composer.errors import Problem, UsageError, did_you_mean, nearest, nearest_first
 from composer.experiment import ExperimentConfig
 from composer.loading.files import ConfigFiles
 from composer.places import config_at
@@ -47,11 +47,11 @@ def json_schema(name: str = EXPERIMENT, files: ConfigFiles | None = None) -> Sch
         files: Where the options are that a defaults list may name; Composer's own by default.
 
     Raises:
-        ComposerError: If there is no schema of the name.
+        UsageError: If there is no schema of the name.
     """
     if name not in schema_names():
         close = nearest(name, schema_names()) or EXPERIMENT
-        raise ComposerError(
+        raise UsageError(
             Problem(
                 f"there is no schema of `{name}`{did_you_mean(name, schema_names())}",
                 valid=nearest_first(name, schema_names()),

@@ -335,6 +335,7 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         ("eval x --checkpoint bst", "cannot be `bst`", "composer eval x --checkpoint best"),
         ("completion", "SHELL is not given", "composer completion bash"),
         ("completion zsh fish", "`fish` is one word too many", None),
+        ("explain --out x.svg --yaml", "`--out` and `--yaml` cannot be given together", None),
     ],
 )  # fmt: skip
 def test_a_command_that_cannot_be_read_is_told_the_line_to_type(
@@ -442,3 +443,15 @@ def test_an_experiment_without_its_header_is_told_the_line_to_add(
     error = capsys.readouterr().err
     assert "conf/experiment/mine.yaml lacks the line" in error
     assert "# @package _global_" in error
+
+
+def test_the_help_of_a_verb_begins_with_a_whole_sentence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for verb, sentence in {
+        "ls": "List what there is: encoders, environments, rules.",
+        "completion": "Print the script that completes on TAB.",
+    }.items():
+        with pytest.raises(SystemExit):
+            main([verb, "--help"])
+        assert sentence in capsys.readouterr().out.splitlines()

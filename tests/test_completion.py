@@ -204,6 +204,10 @@ def test_runs_are_offered_whole_and_narrow_the_keys(here: Path) -> None:
     assert offered("composer eval ") == ["runs/a", "runs/b"]
     assert offered("composer resume --config-dir runs ru") == ["runs/a", "runs/b"]
     assert offered("composer eval runs/a/c") == ["runs/a/checkpoints/"]
+    assert offered("composer diff runs/a ru") == ["runs/a", "runs/b"]
+    (here / "cart.json").touch()
+    (here / "cart.png").touch()
+    assert offered("composer diff cart") == ["cart.json", "cartpole_ppo"]
     assert offered("composer resume runs/b algorithm.d") == ["algorithm.double="]
     assert offered("composer resume runs/a algorithm.d") == []
     assert offered("composer resume runs/a model.encoder.f") == []
@@ -267,6 +271,7 @@ def test_a_script_is_printed_for_each_shell(shell: str, capsys: pytest.CaptureFi
         ("composer tr", ["train"]),
         ("composer train env=frozen_lake_", ["frozen_lake_8x8"]),
         ("composer train 'env=frozen_lake_", ["env=frozen_lake_8x8"]),
+        ("composer train env=taxi,frozen_lake_", ["taxi,frozen_lake_8x8"]),
         ("composer train --config-dir my", [r"my\ dir/"]),
         ("composer train --config-dir=my", [r"my\ dir/"]),
         ("composer nothing ", []),

@@ -1,6 +1,7 @@
 """Two experiments, runs or blueprints side by side."""
 
 import json
+import os
 
 import pytest
 
@@ -106,3 +107,45 @@ def test_what_cannot_be_compared_is_one_clear_error(side, tmp_path, capsys):
     (tmp_path / "runs").mkdir()
     assert main(["diff", side, ""]) == 2
     assert side in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("a", "says", "fix"),
+    [
+        ("cartpol_ppo", "did you mean `cartpole_ppo`?", "composer diff cartpole_ppo seed=1"),
+        ("'a=1", "`'a=1` cannot be read: no closing quotation", None),
+        (
+            "conf/experiment/mine.yaml",
+            "conf/experiment/mine.yaml is YAML; an experiment is given by its name",
+            "composer diff --config-dir conf mine seed=1",
+        ),
+    ],
+)
+def test_a_side_that_is_nothing_is_told_the_line_to_type(a, says, fix, tmp_path, capsys):
+    file = tmp_path / "conf/experiment/mine.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("# @package _global_\nseed: 3\n")
+    assert main(["diff", a, "seed=1"]) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    if fix:
+        assert f"try     {fix}" in error
+        assert main(fix.split()[1:]) == 0
+
+
+def test_sides_that_are_not_given_are_the_newest_runs(tmp_path, capsys):
+    for time, name in enumerate(("one", "two", "three")):
+        file = tmp_path / "runs" / name / "experiment.json"
+        file.parent.mkdir(parents=True)
+        file.write_text("{}")
+        os.utime(file.parent, (time, time))
+    assert main(["diff"]) == 2
+    assert "try     composer diff runs/three runs/two" in capsys.readouterr().err
+    assert main(["diff", "runs/three"]) == 2
+    assert "try     composer diff runs/two runs/three" in capsys.readouterr().err
+
+
+def test_a_piped_comparison_is_not_folded(capsys):
+    out = diff(capsys, "seed=1", f"model.encoder.hidden={[64] * 30}".replace(" ", ""))
+    assert f"[{', '.join(['64'] * 28)}" in out
+    assert not any(line.endswith(" ") for line in out.splitlines())

@@ -195,6 +195,8 @@ def test_out_writes_one_file_where_it_is_told_and_prints_nothing(here, capsys):
     [
         ("model.gif", "valid   .html, .mmd, .png, .svg"),
         ("model", "the suffix names the picture's format"),
+        ("no/model.gif", "try     --out no/model.html"),
+        ("", "try     --out model.html"),
         ("no/model.mmd", "no/model.mmd cannot be written: No such file or directory"),
         ("taken.mmd", "taken.mmd cannot be written: Is a directory"),
     ],
@@ -211,6 +213,7 @@ def test_without_the_program_dot_the_error_says_what_to_install(here, monkeypatc
     with pytest.raises(ComposerError, match="whose program `dot` is not on the PATH") as error:
         draw(PPO, here / "model.svg")
     assert "apt-get install graphviz" in str(error.value)
+    assert error.value.problems[0].fix == "--out model.html"
     draw(PPO, here / "model.html")
     draw(PPO, here / "model.mmd")
 

@@ -1,12 +1,13 @@
 """`composer explain`: what it says, as text and as data."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from torch import nn
 
 from composer import compose
 from composer.blueprint.explain import explained
@@ -84,6 +85,30 @@ def test_measuring_fills_no_weights():
     after = blueprint.build(seed=1).state_dict()
     assert all(torch.equal(after[name], before[name]) for name in before)
     assert all(not weight.is_meta for weight in after.values())
+
+
+@dataclass(frozen=True)
+class Tied:
+    """A part whose two layers have one weight."""
+
+    fill: bool
+
+    def build(self):
+        layers = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+        if self.fill:
+            layers[0].weight = nn.Parameter(torch.zeros(4, 4))
+        layers[1].weight = layers[0].weight
+        return layers
+
+    def example(self):
+        return (torch.zeros(1, 4),)
+
+
+@pytest.mark.parametrize("fill", [False, True])
+def test_tied_weights_are_counted_once(fill):
+    cost = measure(Tied(fill))
+    assert cost.parameters == 4 * 4 + 4 + 4
+    assert cost.multiply_adds == 2 * 4 * 4
 
 
 def test_a_model_larger_than_the_memory_is_measured():

@@ -10,7 +10,7 @@ from rich.console import Console
 from composer.cli import ls
 from composer.cli.main import main
 from composer.encoders.base import EncoderConfig
-from composer.listing import KINDS, Listing
+from composer.listing import KINDS, Listing, find_kind
 
 PLUGIN = '''
 """Encoders for a test."""
@@ -196,10 +196,12 @@ def test_an_unknown_kind_is_told_with_the_nearest_and_a_line_that_works(capsys):
 def test_piped_text_is_aligned_and_never_cut(capsys):
     assert main(["ls", "encoders"]) == 0
     head, *rows = capsys.readouterr().out.splitlines()
-    accepts, origin = head.index("accepts"), head.index("origin")
+    what, accepts = head.index("what"), head.index("accepts")
     for row in rows:
-        assert row[accepts - 2 : accepts] == row[origin - 2 : origin] == "  "
-        assert row[origin:] == "built in"
+        assert row[what - 2 : what] == row[accepts - 2 : accepts] == "  "
+        assert row[accepts] != " "
+    assert any(row.endswith("vector, integer vector, array, image") for row in rows)
+    assert not any(line.endswith(" ") for line in (head, *rows))
 
 
 def test_a_terminal_shows_a_table_with_brackets_as_they_are(monkeypatch, capsys):
@@ -208,7 +210,30 @@ def test_a_terminal_shows_a_table_with_brackets_as_they_are(monkeypatch, capsys)
     assert main(["ls", "rules", "catalog.observation.vector.use.hidden=[32]"]) == 0
     out = capsys.readouterr().out
     assert "{type: mlp, hidden: [32]}" in out
-    assert "─" in out
+
+
+def test_a_narrow_terminal_breaks_no_name(monkeypatch, capsys):
+    console = Console(force_terminal=True, width=60, color_system=None)
+    monkeypatch.setattr(ls, "Console", lambda: console)
+    assert main(["ls", "environments"]) == 0
+    out = capsys.readouterr().out
+    assert "mountain_car_continuous" in out
+    assert "MountainCarContinuous-v0" in out
+
+
+def test_where_things_come_from_is_said_where_some_are_not_built_in(home, capsys):
+    assert main(["ls", "env"]) == 0
+    assert "built in" not in capsys.readouterr().out
+    home("conf/env/mine.yaml", "type: gym\nid: CartPole-v1\n")
+    assert main(["ls", "env", "--config-dir", "conf"]) == 0
+    assert "conf/env/mine.yaml" in capsys.readouterr().out
+
+
+def test_an_experiment_that_chooses_nothing_of_a_group_does_not_list_it(home, capsys):
+    text = "# @package _global_\ndefaults: [override /env: pendulum, override /tuned: null]\n"
+    home("conf/experiment/mine.yaml", text)
+    found = listed(capsys, "experiments", "--config-dir", "conf")["experiments"]
+    assert found["mine"]["chooses"] == ["env=pendulum"]
 
 
 def test_a_listing_defines_and_writes_nothing(tmp_path, monkeypatch, capsys):
@@ -217,3 +242,7 @@ def test_a_listing_defines_and_writes_nothing(tmp_path, monkeypatch, capsys):
     assert main(["ls"]) == 0
     assert EncoderConfig.tags() == before
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_kind_has_the_name_of_its_group_too():
+    assert find_kind("model/encoder") is find_kind("encoders")

@@ -113,6 +113,28 @@ def test_check_gives_json(here, capsys):
     assert broken["problems"][0]["origin"] == "seed=-1 (command line)"
 
 
+def test_check_gives_a_run_as_it_gives_a_job(here, capsys):
+    assert main(["check", "seed=3", "--json"]) == 0
+    run = json.loads(capsys.readouterr().out)
+    assert main(["check", "seed=3,4", "--json"]) == 0
+    assert run == json.loads(capsys.readouterr().out)[0]
+
+
+def test_jobs_that_are_not_listed_are_counted(here, capsys, monkeypatch):
+    monkeypatch.setattr("composer.cli.check.ROWS", 2)
+    assert main(["check", "seed=0,-1,-2,-3"]) == 2
+    assert "… and 1 more that are broken" in capsys.readouterr().out
+
+
+def test_numbers_of_jobs_stand_to_the_right(here, capsys):
+    assert main(["check", "model.encoder.hidden=[8],[64]"]) == 0
+    head, small, large = capsys.readouterr().out.splitlines()[:3]
+    end = head.index("parameters") + len("parameters")
+    for row in (small, large):
+        assert row[end - 1].isdigit()
+        assert row[end:].split() == ["ready"]
+
+
 def test_check_finds_a_logger_whose_package_is_missing(here, monkeypatch):
     monkeypatch.setattr(TensorBoardLoggerConfig, "packages", ("no_such_package",))
     with pytest.raises(ConfigError) as raised:

@@ -1,12 +1,13 @@
 """A blueprint's picture as a file: Mermaid's text, a page, or what Graphviz draws."""
 
 import html
+import shlex
 from pathlib import Path
 
 from composer.blueprint.explain import Explanation
 from composer.blueprint.graph import COLOURS, OTHER, Graph, graph_of
 from composer.blueprint.page import page
-from composer.errors import ComposerError, Problem
+from composer.errors import ComposerError, OutputError, Problem
 
 
 def draw(explanation: Explanation, path: Path) -> None:
@@ -25,12 +26,14 @@ def draw(explanation: Explanation, path: Path) -> None:
     }
     if path.suffix not in formats:
         message = "the suffix names the picture's format"
-        raise ComposerError(Problem(message, "--out", path, valid=tuple(formats)))
+        page_beside = path.parent / f"{path.stem or 'model'}.html"
+        fix = f"--out {shlex.quote(str(page_beside))}"
+        raise OutputError(Problem(message, "--out", path, valid=tuple(formats), fix=fix))
     picture = formats[path.suffix]()
     try:
         path.write_bytes(picture)
     except OSError as error:
-        raise ComposerError(f"{path} cannot be written: {error.strerror}") from None
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def mermaid(graph: Graph) -> str:
@@ -99,12 +102,15 @@ def graphviz(graph: Graph, suffix: str) -> bytes:
     try:
         return digraph.pipe(format=suffix)
     except library.ExecutableNotFound:
-        fix = "apt-get install graphviz, or --out model.html, which needs nothing"
-        raise _missing(suffix, "Graphviz, whose program `dot` is not on the PATH", fix) from None
+        what = (
+            "Graphviz, whose program `dot` is not on the PATH\n"
+            "`apt-get install graphviz` brings it; a page, .html, needs nothing"
+        )
+        raise _missing(suffix, what, "--out model.html") from None
 
 
 def _missing(suffix: str, what: str, fix: str) -> ComposerError:
-    return ComposerError(Problem(f"a .{suffix} is drawn by {what}", fix=fix))
+    return OutputError(Problem(f"a .{suffix} is drawn by {what}", fix=fix))
 
 
 def _ids(graph: Graph) -> dict[str, str]:

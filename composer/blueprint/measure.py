@@ -62,7 +62,9 @@ def _without_weights(node: Node) -> nn.Module:
     """
 
     def moved(module: nn.Module, name: str, weight: nn.Parameter | None) -> nn.Parameter | None:
-        return None if weight is None else nn.Parameter(weight.to("meta"), weight.requires_grad)
+        if weight is None or weight.is_meta:  # the same object, so that tied weights stay one
+            return weight
+        return nn.Parameter(weight.to("meta"), weight.requires_grad)
 
     def kept(module: nn.Module, name: str, buffer: Tensor | None) -> Tensor | None:
         if buffer is None or not buffer.is_meta:

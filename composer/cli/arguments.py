@@ -9,6 +9,9 @@ from typing import Any, NoReturn
 
 from composer.errors import Problem, UsageError, did_you_mean, nearest, nearest_first
 
+RUN_METAVARS = ("RUN", "A", "B")
+"""The metavars of arguments that a run's directory may stand for."""
+
 
 class Parser(argparse.ArgumentParser):
     """Reads the words after a verb."""
@@ -19,7 +22,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, prog: str, summary: str) -> None:
         super().__init__(
             prog=prog,
-            description=f"{summary.capitalize()}.",
+            description=f"{summary[0].upper()}{summary[1:].removesuffix(', …')}.",
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
@@ -49,10 +52,15 @@ class Parser(argparse.ArgumentParser):
         missing = re.fullmatch(r"the following arguments are required: (.+)", message)
         if missing:
             names = missing[1].split(", ")
-            raise UsageError(*(self._missing(self._named(name), name) for name in names))
+            raise UsageError(
+                *(self._missing(self._named(name), name, len(names)) for name in names)
+            )
         about = re.fullmatch(r"argument (\S+): (.+)", message, re.DOTALL)
         if about and about[2] == "expected one argument":
             raise UsageError(f"`{about[1]}` needs a value")
+        if about and about[2].startswith("not allowed with argument "):
+            other = about[2].removeprefix("not allowed with argument ")
+            raise UsageError(f"`{other}` and `{about[1]}` cannot be given together")
         raise UsageError(f"`{about[1]}`: {about[2]}" if about else message)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
@@ -72,14 +80,16 @@ class Parser(argparse.ArgumentParser):
     def _named(self, name: str) -> argparse.Action | None:
         return next((item for item in self._actions if name in (item.metavar, item.dest)), None)
 
-    def _missing(self, action: argparse.Action | None, name: str) -> Problem:
+    def _missing(self, action: argparse.Action | None, name: str, count: int = 1) -> Problem:
+        """An argument that is not given, one of `count`; the line to type gives them all."""
         valid = tuple(action.choices or ()) if action else ()
-        examples = valid or (tuple(newest_runs()) if name == "RUN" else ())
+        runs = newest_runs() if name in RUN_METAVARS else []
+        examples = [item for item in valid or runs if item not in self.words][:count]
         about = f": {action.help}" if action and action.help else ""
         return Problem(
             f"{name} is not given{about}",
             valid=valid,
-            fix=self._line([examples[0], *self.words]) if examples else None,
+            fix=self._line([*examples, *self.words]) if len(examples) == count else None,
         )
 
     def _line(self, words: Iterable[str]) -> str:

@@ -1,17 +1,17 @@
 """`composer check`: everything that can fail before training, for a run or each job of a sweep."""
 
 import argparse
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.progress import track
+from rich.text import Text
 
 from composer.checking import RUNS, Report, check, check_jobs
 from composer.cli import errors
-from composer.cli.console import Console
-from composer.cli.jobs import jobs_table
+from composer.cli.console import Console, print_json
+from composer.cli.jobs import print_jobs
 from composer.errors import ComposerError
 from composer.experiment import Experiment
 from composer.loading import Job, jobs
@@ -27,11 +27,14 @@ def run(args: argparse.Namespace) -> int:
     if len(found) == 1:
         experiment = Experiment.load(args.words, args.config_dir)
         check(experiment)
-        print(json.dumps(_facts(experiment)) if args.json else _ready(experiment))
+        if args.json:
+            print_json(_data(Report(found[0], experiment)))
+        else:
+            print(_ready(experiment))
         return 0
     reports = checked(found, args.config_dir)
     if args.json:
-        print(json.dumps([_data(report) for report in reports]))
+        print_json([_data(report) for report in reports])
     else:
         show(reports)
     return 2 if any(report.error for report in reports) else 0
@@ -60,7 +63,9 @@ def show(reports: Sequence[Report]) -> None:
     listed = range(len(reports)) if len(reports) <= ROWS else broken[:ROWS]
     if listed:
         cells = {number: (_size(reports[number]), _verdict(reports[number])) for number in listed}
-        console.print(jobs_table([r.job for r in reports], cells, ("parameters", "")))
+        print_jobs(console, [report.job for report in reports], cells, ("parameters", ""))
+    if len(listed) < len(broken):
+        console.print(f"  … and {len(broken) - len(listed)} more that are broken")
     for error, numbers in _by_error(reports):
         console.print(f"\n{_numbered(numbers)}", style="bold", highlight=False)
         errors.show(error, console)
@@ -75,8 +80,8 @@ def _size(report: Report) -> str:
     return f"{report.experiment.blueprint.parameter_count:,}"
 
 
-def _verdict(report: Report) -> str:
-    return "[red]broken[/red]" if report.error else "[green]ready[/green]"
+def _verdict(report: Report) -> Text:
+    return Text("broken", "red") if report.error else Text("ready", "green")
 
 
 def _by_error(reports: Sequence[Report]) -> Iterable[tuple[ComposerError, list[int]]]:

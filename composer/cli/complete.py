@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from composer.cli.arguments import newest_runs
+from composer.cli.arguments import RUN_METAVARS, newest_runs
 from composer.cli.main import VERBS, parser_of
 from composer.cli.overrides import Offer, Overrides
 from composer.errors import ComposerError
@@ -20,6 +20,9 @@ KINDS = (
     *("algorithms", "environments", "experiments", "rules"),
 )
 """What `composer ls` lists."""
+
+FILES = {"RUN": (), "DIR": (), "A": (".json",), "B": (".json",)}
+"""How the files end that an argument takes beside directories, by metavar; any file otherwise."""
 
 
 def run() -> int:
@@ -107,6 +110,8 @@ class _Verb:
                 yield from ((name, "") for name in _names(self.verb, overrides.files))
                 yield from overrides.offers(current)
             else:
+                if self.verb == "diff":
+                    yield from ((name, "") for name in self._files().options("experiment"))
                 yield from _values(argument, current)
 
     def _argument(self, current: str) -> argparse.Action | None:
@@ -116,15 +121,17 @@ class _Verb:
             return self.arguments[taken]
         return free[-1] if free else None
 
-    def _overrides(self) -> Overrides:
+    def _files(self) -> ConfigFiles:
         config_dir = self.given.get("--config-dir")
         try:
-            files = ConfigFiles.of(os.path.expanduser(config_dir) if config_dir else None)
+            return ConfigFiles.of(os.path.expanduser(config_dir) if config_dir else None)
         except ComposerError:  # of which the verb will tell
-            files = ConfigFiles()
+            return ConfigFiles()
+
+    def _overrides(self) -> Overrides:
         of_a_run = any(action.metavar == "RUN" for action in self.arguments)
         run = _experiment(*self.positional[:1]) if of_a_run else None
-        return Overrides(files, self.overrides, run)
+        return Overrides(self._files(), self.overrides, run)
 
 
 def _names(verb: str, files: ConfigFiles) -> Iterable[str]:
@@ -152,14 +159,15 @@ def _values(action: argparse.Action, current: str) -> Iterator[Offer]:
     if action.choices is not None:
         yield from ((str(choice), "") for choice in action.choices)
     elif action.type is None:
-        runs = newest_runs() if action.metavar == "RUN" else []
+        runs = newest_runs() if action.metavar in RUN_METAVARS else []
         yield from ((run, "") for run in runs)
-        for path in _paths(current, only_directories=action.metavar in ("RUN", "DIR")):
+        for path in _paths(current, FILES.get(str(action.metavar), ("",))):
             if not any(f"{run}/".startswith(path) for run in runs):
                 yield path, ""
 
 
-def _paths(current: str, *, only_directories: bool) -> Iterator[str]:
+def _paths(current: str, suffixes: tuple[str, ...]) -> Iterator[str]:
+    """Directories, and the files whose names end as one of the suffixes says."""
     folder, separator, name = current.rpartition("/")
     try:
         entries = sorted(os.scandir(os.path.expanduser(folder + separator) or "."), key=str)
@@ -167,5 +175,5 @@ def _paths(current: str, *, only_directories: bool) -> Iterator[str]:
         return
     for entry in entries:
         is_hidden = entry.name.startswith(".") and not name.startswith(".")
-        if not is_hidden and (entry.is_dir() or not only_directories):
+        if not is_hidden and (entry.is_dir() or entry.name.endswith(suffixes)):
             yield f"{folder}{separator}{entry.name}{'/' if entry.is_dir() else ''}"

@@ -16,7 +16,7 @@ _composer() {
     while IFS=$'\t' read -r offer _; do
         [[ $offer == *[=./] ]] && compopt -o nospace 2>/dev/null
         offer=${offer#"$typed"}
-        [[ $word == [\'\"]* ]] || printf -v offer %q "$offer"
+        [[ $word == [\'\"]* ]] || { printf -v offer %q "$offer"; offer=${offer//\\,/,}; }
         COMPREPLY+=("$offer")
     done < <(COMP_LINE=$COMP_LINE COMP_POINT=$COMP_POINT "${1/#\~/$HOME}" complete 2>/dev/null)
 }

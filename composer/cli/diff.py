@@ -1,21 +1,25 @@
 """`composer diff`: what differs between two experiments, runs or blueprints."""
 
 import argparse
-import json
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
-from rich.table import Table
-
 from composer.blueprint.blueprint import Blueprint
-from composer.cli.console import Console
+from composer.cli.console import Console, print_json, print_table
 from composer.cli.resume import resumable
 from composer.comparison import ABSENT, Comparison, Difference, compare, node_differences
-from composer.errors import ComposerError, did_you_mean, nearest_first, shown
+from composer.errors import (
+    Problem,
+    RunDirectoryError,
+    UsageError,
+    did_you_mean,
+    nearest,
+    nearest_first,
+    shown,
+)
 from composer.experiment import Experiment
 from composer.files import read_json
 from composer.loading import options
@@ -35,40 +39,62 @@ class Side:
 
 def run(args: argparse.Namespace) -> int:
     """Compares, and shows."""
-    a, b = (_side(text, args.config_dir) for text in (args.a, args.b))
+    a, b = (_side(text, args) for text in (args.a, args.b))
     both = (a.settings, b.settings) if a.settings and b.settings else None
     found = compare(a.blueprint, b.blueprint, both)
     if args.json:
-        print(json.dumps(_data(found)))
+        print_json(_data(found))
     else:
         _show(found, a, b)
     return 0
 
 
-def _side(text: str, config_dir: str | None) -> Side:
-    path = Path(text)
+def _side(text: str, args: argparse.Namespace) -> Side:
+    path, config_dir = Path(text), args.config_dir
     if text and path.is_dir():
         return _saved(path, config_dir)
+    if path.is_file() and path.suffix in (".yaml", ".yml"):
+        fix = _line(args, text, path.stem, str(path.parent.parent))
+        raise UsageError(Problem(f"{text} is YAML; an experiment is given by its name", fix=fix))
     if path.is_file():
         data = read_json(path)
         if isinstance(data, dict) and "nodes" in data:
             return Side(text, Blueprint.from_data(data))
         return _experiment(text, Experiment.from_data(data, config_dir))
     if "=" in text or not text:
-        return _experiment(text, Experiment.load(shlex.split(text), config_dir))
+        return _experiment(text, Experiment.load(_words(text), config_dir))
     names = options("experiment", config_dir)
     if text in names:
         return _experiment(text, Experiment.load([f"experiment={text}"], config_dir))
-    raise ComposerError(
-        f'`{text}` is no run, no file, no words such as "env=cartpole seed=1", and no experiment'
-        f"{did_you_mean(text, names)}\n{', '.join(nearest_first(text, names))}"
+    close = nearest(text, names)
+    raise UsageError(
+        Problem(
+            f'`{text}` is no run, no file, no words such as "env=cartpole seed=1", and no '
+            f"experiment{did_you_mean(text, names)}",
+            valid=nearest_first(text, names),
+            fix=_line(args, text, close, config_dir) if close else None,
+        )
     )
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:  # a quote is not closed
+        raise UsageError(f"`{text}` cannot be read: {str(error).lower()}") from None
+
+
+def _line(args: argparse.Namespace, text: str, right: str, config_dir: str | None) -> str:
+    """The command with one side put right."""
+    sides = [right if side == text else side for side in (args.a, args.b)]
+    flags = ["--config-dir", config_dir] if config_dir else []
+    return shlex.join(["composer", "diff", *flags, *sides])
 
 
 def _saved(path: Path, config_dir: str | None) -> Side:
     """A run's directory, or one of its checkpoints."""
     if not (path / EXPERIMENT).is_file():
-        raise ComposerError(f"{path} is neither a run nor a checkpoint: it has no {EXPERIMENT}")
+        raise RunDirectoryError(f"{path} is neither a run nor a checkpoint: it has no {EXPERIMENT}")
     experiment = Experiment.from_data(read_json(path / EXPERIMENT), config_dir)
     if (path / "module" / "module.json").is_file():
         blueprint = Blueprint.from_data(read_json(path / "module" / "module.json")["blueprint"])
@@ -87,23 +113,26 @@ def _experiment(text: str, experiment: Experiment) -> Side:
 def _show(found: Comparison, a: Side, b: Side) -> None:
     console = Console()
     for name, side in (("A", a), ("B", b)):
-        console.print(f"{name}  {escape(side.text) or '(the defaults)'}", soft_wrap=True)
+        text = side.text or "(the defaults)"
+        console.print(f"{name}  {text}", soft_wrap=True, highlight=False, markup=False)
     if found.settings:
         places = [_set_by(item.path, a, b) for item in found.settings]
-        table = _table("setting", "A", "B", *(["set by"] if any(places) else []))
-        for item, place in zip(found.settings, places, strict=True):
-            cells = (item.path, _value(item.a), _value(item.b), *([place] if any(places) else []))
-            table.add_row(*map(escape, cells))
-        console.print("", table)
+        rows = [
+            (item.path, _value(item.a), _value(item.b), *([place] if any(places) else []))
+            for item, place in zip(found.settings, places, strict=True)
+        ]
+        console.print()
+        print_table(console, ("setting", "A", "B", "set by")[: len(rows[0])], rows)
     if found.parts:
-        table = _table("part", "A", "B")
-        for part in found.parts:
-            for row in _rows(part):
-                table.add_row(*map(escape, row))
         one, other = found.parameters
         change = f" ({(other - one) / one:+.1%})" if one else ""
-        table.add_row("parameters", f"{one:,}", f"{other:,}{change}")
-        console.print("", table)
+        rows = [row for part in found.parts for row in _rows(part)]
+        console.print()
+        print_table(
+            console,
+            ("part", "A", "B"),
+            [*rows, ("parameters", f"{one:,}", f"{other:,}{change}")],
+        )
     if not found.settings and not found.parts:
         console.print("\nnothing differs")
     follows = [*found.follows, *_of_resuming(found)]
@@ -116,13 +145,6 @@ def _of_resuming(found: Comparison) -> Iterator[str]:
         yield f"a run of one cannot be resumed as the other: {', '.join(fixed)} cannot change"
     elif found.settings:
         yield "a run of one can be resumed as the other"
-
-
-def _table(*titles: str) -> Table:
-    table = Table(box=None, header_style="dim", pad_edge=False)
-    for title in titles:
-        table.add_column(title, overflow="fold")
-    return table
 
 
 def _set_by(path: str, *sides: Side) -> str:

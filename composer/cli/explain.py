@@ -1,7 +1,6 @@
 """`composer explain`: what would be built, and why."""
 
 import argparse
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +12,7 @@ from composer.blueprint.draw import draw
 from composer.blueprint.explain import Explanation, Setting, explained
 from composer.blueprint.text import WIDTH, styled
 from composer.catalog.catalog import Catalog
-from composer.cli.console import Console
+from composer.cli.console import Console, print_json
 from composer.config import Auto, Config, Family
 from composer.experiment import Experiment, ExperimentConfig
 from composer.loading import as_experiment
@@ -34,10 +33,10 @@ def run(args: argparse.Namespace) -> int:
     """Prints the blueprint, or what was asked for instead; writes only the file of `--out`."""
     experiment = Experiment.load(args.words, args.config_dir)
     explanation = _explained(experiment)
-    if args.out:
+    if args.out is not None:
         draw(explanation, Path(args.out))
     elif args.json:
-        print(json.dumps(asdict(explanation), indent=2, ensure_ascii=False))
+        print_json(asdict(explanation))
     elif args.yaml:
         data = experiment.to_data()
         data["catalog"] = data.pop("catalog")  # the longest part comes last

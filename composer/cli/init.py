@@ -7,7 +7,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from composer.errors import ComposerError
+from composer.errors import OutputError
 from composer.experiment import load_with_plugins
 from composer.schema import EXPERIMENT, json_schema
 
@@ -16,21 +16,21 @@ def run(args: argparse.Namespace) -> int:
     """Writes an experiment, an encoder and its test, and says what to type next."""
     directory = Path(args.directory)
     if directory.exists() and not directory.is_dir():
-        raise ComposerError(f"{directory} is a file; name a directory that is new or empty")
+        raise OutputError(f"{directory} is a file; name a directory that is new or empty")
     try:
         directory.mkdir(parents=True, exist_ok=True)
         if next(directory.iterdir(), None) is not None:
-            raise ComposerError(
+            raise OutputError(
                 f"{directory} is not empty, and nothing is overwritten; name a new directory"
             )
         _copy(files("composer.cli").joinpath("project"), directory)
         _write_schema(directory / "conf")
     except OSError as error:
-        raise ComposerError(f"{error.filename or directory}: {error.strerror}") from None
+        raise OutputError(f"{error.filename or directory}: {error.strerror}") from None
     print(
         f"wrote {directory}; now\n\n"
         f"    cd {shlex.quote(str(directory))}\n"
-        f"    composer train --config-dir conf experiment=mine\n"
+        f"    composer train --config-dir conf experiment=mine"
     )
     return 0
 

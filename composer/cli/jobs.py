@@ -2,30 +2,31 @@
 
 from collections.abc import Mapping, Sequence
 
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
+from composer.cli.console import Console, print_table
 from composer.loading import Job
 
+NUMBERS = ("job", "parameters", "best")
 
-def jobs_table(
-    jobs: Sequence[Job], cells: Mapping[int, Sequence[str]], titles: Sequence[str]
-) -> Table:
+
+def print_jobs(
+    console: Console,
+    jobs: Sequence[Job],
+    cells: Mapping[int, Sequence[str | Text]],
+    titles: Sequence[str],
+) -> None:
     """A row for each job that has cells: its number, what varies, and the cells.
 
     Args:
+        console: Where to.
         jobs: All jobs of the sweep.
-        cells: The further cells by the job's number, in Rich's markup.
+        cells: The further cells by the job's number.
         titles: Theirs.
     """
     keys = dict.fromkeys(word.partition("=")[0] for job in jobs for word in job.varied)
-    table = Table(box=None, header_style="dim", pad_edge=False)
-    table.add_column("job", justify="right")
-    for key in keys:
-        table.add_column(key, overflow="fold")
-    for title in titles:
-        table.add_column(title, overflow="fold")
+    rows = []
     for number, row in cells.items():
         values = dict(word.split("=", 1) for word in jobs[number].varied)
-        table.add_row(str(number), *(escape(values.get(key, "")) for key in keys), *row)
-    return table
+        rows.append((str(number), *(values.get(key, "") for key in keys), *row))
+    print_table(console, ("job", *keys, *titles), rows, numbers=NUMBERS)

@@ -1,14 +1,9 @@
 """`composer ls`: what there is to choose from."""
 
 import argparse
-import json
 from collections.abc import Sequence
 
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
+from composer.cli.console import Console, print_json, print_table
 from composer.listing import KINDS, Listing, Row, find_kind
 
 
@@ -20,7 +15,7 @@ def run(args: argparse.Namespace) -> int:
     found = {kind: listing.rows(kind) for kind in dict.fromkeys(kinds)}
     console = Console()
     if args.json:
-        print(json.dumps(found, indent=2, ensure_ascii=False))
+        print_json(found)
     elif names:
         for kind, rows in found.items():
             if len(found) > 1:
@@ -42,22 +37,12 @@ def names_and_words(given: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _show(console: Console, rows: Sequence[Row]) -> None:
-    """A table in a terminal, aligned text elsewhere; a column without content is left out."""
+    """A column without content is left out, and where things come from if all are built in."""
     columns = [name for name in (rows[0] if rows else ()) if any(row[name] for row in rows)]
+    if all(row.get("origin") == "built in" for row in rows):
+        columns = [name for name in columns if name != "origin"]
     cells = [[_text(row[name]) for name in columns] for row in rows]
-    if console.is_terminal:
-        table = Table(box=SIMPLE)
-        for name in columns:
-            table.add_column(name, overflow="fold")
-        for line in cells:
-            table.add_row(*map(Text, line))
-        console.print(table)
-        return
-    lines = [columns, *cells]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
-    for line in lines:
-        padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        console.print("  ".join(padded).rstrip(), soft_wrap=True, highlight=False, markup=False)
+    print_table(console, columns, cells, numbers=("count",), whole=("kind", "name", "id"))
 
 
 def _text(value: str | list[str]) -> str:

@@ -45,7 +45,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
 
 def _check(parser: argparse.ArgumentParser) -> None:
     _words(parser)
-    _multirun(parser)
+    _multirun(parser, "taken as `train` takes it; `a=1,2` is a sweep without it too")
     _json(parser)
     _examples(
         parser,
@@ -56,8 +56,8 @@ def _check(parser: argparse.ArgumentParser) -> None:
 
 def _diff(parser: argparse.ArgumentParser) -> None:
     what = "a run, a checkpoint, a blueprint.json, an experiment's name, or words in quotes"
-    parser.add_argument("a", metavar="RUN", help=what)
-    parser.add_argument("b", metavar="RUN", help="the other")
+    parser.add_argument("a", metavar="A", help=what)
+    parser.add_argument("b", metavar="B", help="the other")
     _config_dir(parser)
     _json(parser)
     _examples(
@@ -67,10 +67,10 @@ def _diff(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _multirun(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "-m", "--multirun", action="store_true", help="a job for each combination of `a=1,2` words"
-    )
+def _multirun(
+    parser: argparse.ArgumentParser, meaning: str = "a job for each combination of `a=1,2` words"
+) -> None:
+    parser.add_argument("-m", "--multirun", action="store_true", help=meaning)
 
 
 def _explain(parser: argparse.ArgumentParser) -> None:
@@ -80,7 +80,7 @@ def _explain(parser: argparse.ArgumentParser) -> None:
     instead.add_argument(
         "--out", metavar="FILE", help="draw it: model.html, model.svg, model.png or model.mmd"
     )
-    instead.add_argument("--json", action="store_true", help="the same facts, for programs")
+    _json(instead)
     instead.add_argument(
         "--yaml",
         action="store_true",
@@ -162,7 +162,7 @@ def _config_dir(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _json(parser: argparse.ArgumentParser) -> None:
+def _json(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON, for a program")
 
 

@@ -15,12 +15,12 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig
-from rich.markup import escape
+from rich.text import Text
 
 from composer.checking import RUNS, check
 from composer.cli.check import checked, show
 from composer.cli.console import Console
-from composer.cli.jobs import jobs_table
+from composer.cli.jobs import print_jobs
 from composer.cli.progress import ProgressView, summary
 from composer.engines.base import Outcome
 from composer.errors import ComposerError, ConfigError, Problem, RunDirectoryError
@@ -205,15 +205,16 @@ def _sweep_summary(found: Sequence[Job], places: Mapping[int, Path]) -> int:
     """A table of what the jobs came to; 2 if one has failed."""
     failed = [number for number, place in places.items() if (place / FAILED).exists()]
     rows = {
-        number: ("[red]failed[/red]" if number in failed else _best(place), escape(str(place)))
+        number: (Text("failed", "red") if number in failed else _best(place), str(place))
         for number, place in places.items()
     }
     console = Console()
     console.print()
-    console.print(jobs_table(found, rows, ("best", "run")))
+    print_jobs(console, found, rows, ("best", "run"))
     if failed:
         first = places[failed[0]] / FAILED
-        console.print(f"\n{len(failed)} of {len(found)} jobs failed; the first says why in {first}")
+        message = f"\n{len(failed)} of {len(found)} jobs failed; the first says why in {first}"
+        console.print(message, soft_wrap=True)
     return 2 if failed else 0
 
 

@@ -14,6 +14,7 @@ from composer.errors import (
     ComposerError,
     ConfigError,
     Problem,
+    UsageError,
     did_you_mean,
     nearest,
     nearest_first,
@@ -114,7 +115,7 @@ def find_kind(name: str) -> Kind:
         return by_name[name]
     names = [kind.name for kind in KINDS]
     close = by_name[nearest(name, by_name) or names[0]].name
-    raise ComposerError(
+    raise UsageError(
         Problem(
             f"there is no list of `{name}`{did_you_mean(name, names)}",
             valid=nearest_first(close, names),
@@ -171,7 +172,9 @@ def _experiments(listing: Listing) -> Iterator[Row]:
         try:
             with explained(listing.loaded.read):
                 file.content  # noqa: B018 - read, so that what is no YAML is told
-                chooses = [f"{choice.group}={choice.option}" for choice in file.choices()]
+                chooses = [
+                    f"{choice.group}={choice.option}" for choice in file.choices() if choice.option
+                ]
             what = file.summary
         except ComposerError as error:
             what, chooses = _not_valid(error), []
@@ -199,13 +202,13 @@ def _rules(listing: Listing) -> Iterator[Row]:
 
 
 KINDS = (
-    Kind("encoders", _parts(EncoderConfig, "model/encoder", accepts), ("encoder",)),
-    Kind("memories", _parts(MemoryConfig, "model/memory", nothing), ("memory",)),
+    Kind("encoders", _parts(EncoderConfig, "model/encoder", accepts), ("encoder", "model/encoder")),
+    Kind("memories", _parts(MemoryConfig, "model/memory", nothing), ("memory", "model/memory")),
     Kind("heads", _parts(HeadConfig, "model/head", gives), ("head",)),
     Kind(
         "distributions",
         _parts(DistributionConfig, "model/distribution", accepts),
-        ("distribution",),
+        ("distribution", "model/distribution"),
     ),
     Kind("algorithms", _parts(AlgorithmConfig, "algorithm", requires), ("algorithm",)),
     Kind("environments", _environments, ("environment", "env", "envs")),
