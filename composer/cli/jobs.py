@@ -22,9 +22,9 @@ def jobs_table(
     table = Table(box=None, header_style="dim", pad_edge=False)
     table.add_column("job", justify="right")
     for key in keys:
-        table.add_column(key, overflow="fold")
+        table.add_column(key, overflow="fold", max_width=40)
     for title in titles:
-        table.add_column(title, overflow="fold")
+        table.add_column(title, no_wrap=True)
     for number, row in cells.items():
         values = dict(word.split("=", 1) for word in jobs[number].varied)
         table.add_row(str(number), *(escape(values.get(key, "")) for key in keys), *row)

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from rich.markup import escape
 
-from composer.checking import RUNS, check
+from composer.checking import RUNS, check, require_writable
 from composer.cli.check import checked, show
 from composer.cli.console import Console
 from composer.cli.jobs import jobs_table
@@ -25,13 +25,14 @@ from composer.cli.progress import ProgressView, summary
 from composer.engines.base import Outcome
 from composer.errors import ComposerError, ConfigError, Problem, RunDirectoryError
 from composer.experiment import Experiment
-from composer.files import make_directory, new_run_directory
+from composer.files import make_directory, naming_full_disk, new_run_directory
 from composer.loading import Job, hydra_words, jobs
 from composer.loading.files import from_here
 from composer.training.run_directory import RunDirectory, is_run
 
 FAILED = "failed.txt"
 """In a job's directory: why it failed."""
+WIDE = 10_000
 SWEEP_DIR = "hydra.sweep.dir="
 FULL_ERROR = "HYDRA_FULL_ERROR"
 
@@ -137,11 +138,14 @@ def _sweep(args: argparse.Namespace) -> int:
         return _job(found[settings.job.num], place, args.config_dir)
 
     words = [*hydra_words(args.words, args.config_dir), f"hydra.sweep.dir={directory}"]
-    with _as_hydras_program(words):
-        try:
+    try:
+        with _as_hydras_program(words), naming_full_disk(directory):
             job()
-        except Stopped as error:
-            return error.status
+    except Stopped as error:
+        return error.status
+    finally:
+        with suppress(OSError):  # what is not empty stays
+            directory.rmdir()
     return _sweep_summary(found, places)
 
 
@@ -180,6 +184,7 @@ def _sweep_directory(words: Sequence[str], wanted: str | None) -> Path:
     """Where the jobs' directories go: `--run-dir`, Hydra's own setting, or a new one in runs/."""
     typed = [word.removeprefix(SWEEP_DIR) for word in words if word.startswith(SWEEP_DIR)]
     if wanted is None and not typed:
+        require_writable(RUNS)
         return RUNS / f"sweep_{time.strftime('%Y%m%d-%H%M%S')}_{secrets.token_hex(3)}"
     return _new_directory(Path(wanted or typed[-1]))
 
@@ -210,10 +215,12 @@ def _sweep_summary(found: Sequence[Job], places: Mapping[int, Path]) -> int:
     }
     console = Console()
     console.print()
-    console.print(jobs_table(found, rows, ("best", "run")))
+    wide = Console(width=WIDE)  # a directory is on one line, to be copied
+    wide.print(jobs_table(found, rows, ("best", "run")))
     if failed:
         first = places[failed[0]] / FAILED
-        console.print(f"\n{len(failed)} of {len(found)} jobs failed; the first says why in {first}")
+        told = f"\n{len(failed)} of {len(found)} jobs failed; the first says why in {first}"
+        console.print(told, soft_wrap=True)
     return 2 if failed else 0
 
 
