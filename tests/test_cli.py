@@ -330,7 +330,7 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         ("train --confg-dir='a b'", "no flag `--confg-dir`", "composer train '--config-dir=a b'"),
         ("explain -z", "`composer explain` has no flag `-z`", None),
         ("train --seed=3 -m", "`--seed`; a setting is written without", "composer train seed=3 -m"),
-        ("eval x --seed 3 a=1", "a setting is written without dashes", "composer eval x seed=3 a=1"),
+        ("eval x --seed 3 a=1", "a setting is written without", "composer eval x seed=3 a=1"),
         ("train --seed -m", "`composer train` has no flag `--seed`", None),
         ("train --run-dir", "`--run-dir` needs a value", None),
         ("eval", "RUN is not given: a run, or one of its checkpoints", None),
