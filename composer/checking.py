@@ -32,7 +32,7 @@ def check(experiment: Experiment, directory: Path = RUNS) -> None:
             the algorithm requires, a part's package is not installed, or the disk has no room.
     """
     experiment.blueprint  # noqa: B018 - composed and checked against the algorithm
-    _require_writable(directory)
+    require_writable(directory)
     problems = [*_missing_packages(experiment.config), *_disk_problems(experiment, directory)]
     if problems:
         error = ConfigError(*problems)
@@ -91,7 +91,8 @@ def _parts(value: object, path: tuple[str | int, ...]) -> Iterator[tuple[tuple, 
             yield from _parts(item, (*path, index))
 
 
-def _require_writable(directory: Path) -> None:
+def require_writable(directory: Path) -> None:
+    """Raises a RunDirectoryError if nothing can be written there."""
     home = _existing(directory)
     reason = errno.ENOTDIR if not home.is_dir() else errno.EACCES
     if reason == errno.ENOTDIR or not os.access(home, os.W_OK):
@@ -106,20 +107,20 @@ def _existing(directory: Path) -> Path:
 
 def _disk_problems(experiment: Experiment, directory: Path) -> Iterator[Problem]:
     """Whether there is room for the run's checkpoints."""
-    home = next(
-        path for path in (directory.resolve(), *directory.resolve().parents) if path.exists()
-    )
+    home = _existing(directory)
     checkpoints = experiment.config.checkpoint.keep + 2  # the best, and the one that is written
     needed = experiment.blueprint.parameter_count * 4 * STATES * checkpoints
     free = shutil.disk_usage(home).free
     if needed > free:
         yield Problem(
-            f"the run's checkpoints take about {_gigabytes(needed)}, and {home} has "
-            f"{_gigabytes(free)} left",
+            f"the run's checkpoints of {experiment.blueprint.parameter_count:,} parameters take "
+            f"about {_size(needed)}, and {home} has {_size(free)} left",
             path="checkpoint.keep",
             value=experiment.config.checkpoint.keep,
         )
 
 
-def _gigabytes(size: int) -> str:
-    return f"{size / 2**30:.1f} GiB"
+def _size(size: int) -> str:
+    """With a unit in which it is no fraction."""
+    power = min(3, size.bit_length() // 10)
+    return f"{size / 2 ** (10 * power):,.1f} {('B', 'KiB', 'MiB', 'GiB')[power]}"

@@ -117,10 +117,11 @@ class Experiment:
 
     @property
     def name(self) -> str:
-        """`cartpole_ppo`: the environment and the algorithm, as they were chosen."""
+        """The experiment that was chosen, else `cartpole_ppo`: environment and algorithm."""
         choices = self.loaded.choices if self.loaded else {}
         env = choices.get("env", self.config.env.type)
-        return f"{env}_{self.config.algorithm.type}".replace("/", "-")
+        name = choices.get("experiment") or f"{env}_{self.config.algorithm.type}"
+        return re.sub(r"[^\w.-]", "-", name)
 
     def to_data(self) -> dict[str, Any]:
         """The configuration as JSON data, every default filled in."""

@@ -149,7 +149,7 @@ def test_hydra_is_known_to_loading_and_the_runner_only():
         for name, _ in imports(source)
         if name.partition(".")[0] in ("hydra", "omegaconf")
     }
-    assert {source for source in who if package(source) != "loading"} <= {"cli.train"}
+    assert {source for source in who if package(source) != "loading"} <= {"cli.sweep"}
 
 
 @pytest.mark.parametrize(

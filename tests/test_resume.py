@@ -114,6 +114,24 @@ def test_an_experiment_that_was_edited_by_hand_is_refused_by_key_and_file(run, c
     assert "total_steps =" not in error
 
 
+def test_an_edit_that_is_not_valid_is_told_with_its_file(run, capsys):
+    edit(run / "experiment.json", algorithm__lr=-1)
+    status, _, error = resumed(capsys, run, "seed=x")
+    assert status == 2
+    assert "algorithm.lr = -1" in error
+    assert f"set by  {run / 'experiment.json'}\n" in error
+    assert "set by  seed=x (command line)" in error
+
+
+def test_eval_refuses_what_would_change_nothing(run, capsys):
+    assert main(["eval", str(run), "algorithm.lr=3", "evaluation.episodes=1", "total_steps=9"]) == 2
+    error = capsys.readouterr().err
+    assert "2 errors" in error
+    assert "algorithm.lr = 3.0\n    an evaluation does not depend on this" in error
+    assert "set by  algorithm.lr=3 (command line)" in error
+    assert main(["eval", str(run), "seed=3", "evaluation.episodes=1"]) == 0
+
+
 def test_an_edit_of_what_may_change_is_gone_on_with(run, capsys):
     edit(run / "experiment.json", algorithm__lr=0.01, total_steps=1000)
     assert resumed(capsys, run)[0] == 0
@@ -168,6 +186,7 @@ def test_where_no_checkpoint_is_whole_it_is_said(run, capsys):
 @pytest.mark.parametrize(
     "content",
     [
+        "cut sh",
         "[]",
         '{"checkpoint": "step_000000000001"}',
         '{"checkpoint": "step_000000000001", "return": 1.0}',

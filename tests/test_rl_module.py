@@ -277,6 +277,19 @@ def test_neither_is_an_error_that_says_what_came():
         returning({}).act(obs_of(), deterministic=True)
 
 
+def test_a_forward_that_returns_no_mapping_is_told_so():
+    with pytest.raises(ModuleError, match=r"exploration forward of Returning returned Tensor, not"):
+        returning(torch.zeros(5, 2)).act(obs_of())
+
+
+@pytest.mark.parametrize(("space", "width"), [(TWO, 1), (TWO, 3), (BOUNDED, 2)])
+def test_inputs_of_another_width_are_refused(space, width):
+    module = returning({Columns.ACTION_DIST_INPUTS: torch.zeros(5, width)})
+    module = vpg(type(module), space)
+    with pytest.raises(ModuleError, match=rf"the shape \(5, {width}\), where .* needs"):
+        module.act(obs_of())
+
+
 def test_actions_for_the_environment_may_be_given_too():
     out = {Columns.ACTIONS: torch.tensor([1]), Columns.ACTIONS_FOR_ENV: "as it is"}
     assert returning(out).act(obs_of((1,))).env_actions == "as it is"

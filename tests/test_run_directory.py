@@ -31,9 +31,17 @@ def test_a_run_is_opened_again_with_its_experiment(run):
 
 
 def test_a_directory_that_is_no_run_is_refused(tmp_path):
-    message = "is not a run directory: it has no experiment.json and checkpoints/"
+    message = "is not a run directory: it has no experiment.json and no checkpoints/"
     with pytest.raises(RunDirectoryError, match=re.escape(f"{tmp_path} {message}")):
         RunDirectory.open(tmp_path)
+
+
+def test_a_run_directory_that_lacks_something_is_told_what(run):
+    (run.path / "experiment.json").unlink()
+    with pytest.raises(
+        RunDirectoryError, match=r"not a run directory: it has no experiment\.json$"
+    ):
+        RunDirectory.open(run.path)
 
 
 def test_the_parent_of_runs_is_refused_and_the_newest_in_it_named(run):

@@ -1,5 +1,6 @@
 """A sweep's words, and the jobs they stand for."""
 
+import errno
 import json
 import os
 import signal
@@ -147,7 +148,9 @@ def test_check_finds_a_logger_whose_package_is_missing(here, monkeypatch):
 
 def test_check_finds_that_the_disk_has_no_room(here, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=2**20 // 4))
-    with pytest.raises(ConfigError, match=r"checkpoints take about .* GiB, and .* has 0.0 GiB"):
+    with pytest.raises(
+        ConfigError, match=r"9,155 parameters take about 429.1 KiB, and .* 256.0 KiB"
+    ):
         check(Experiment.load([]))
 
 
@@ -177,6 +180,36 @@ def test_a_sweep_not_checked_goes_on_after_a_broken_job(here, capsys):
 def test_a_launcher_that_is_not_installed_is_one_clear_error(here, capsys):
     assert main(["train", "-m", *QUICK, "seed=0,1", "hydra/launcher=lunch"]) == 2
     assert "Could not find 'hydra/launcher/lunch'" in capsys.readouterr().err
+
+
+def test_a_sweep_that_cannot_begin_leaves_no_directory(here, capsys):
+    assert main(["train", "-m", *QUICK, "--run-dir", "mine", "hydra/launcher=lunch"]) == 2
+    assert "Could not find" in capsys.readouterr().err
+    assert not list(here.iterdir())
+
+
+def test_a_full_disk_ends_a_sweep_without_a_traceback(here, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("omegaconf.OmegaConf.save", full)
+    assert main(["train", "-m", "--no-check-sweep", *QUICK, "--run-dir", "mine", "seed=0,1"]) == 2
+    assert "mine cannot be written: the disk is full" in capsys.readouterr().err
+    assert not list(here.iterdir())
+
+
+def test_where_nothing_can_be_written_no_sweep_begins(here, capsys):
+    (here / "runs").write_text("")
+    assert main(["train", "-m", "--no-check-sweep", *QUICK, "seed=0,1"]) == 2
+    assert "runs cannot be made: Not a directory" in capsys.readouterr().err
+
+
+def test_a_jobs_directory_stands_on_one_line_however_long(here, capsys):
+    words = ["train", "-m", "--no-check-sweep", *QUICK, "seed=-1", "--run-dir", "long" * 30]
+    assert main(words) == 2
+    out = capsys.readouterr().out
+    assert f"failed  {'long' * 30}/0" in out
+    assert f"the first says why in {'long' * 30}/0/failed.txt" in out
 
 
 def test_a_signal_ends_the_whole_sweep(tmp_path):

@@ -8,9 +8,11 @@ import torch
 from experiments import experiment, new_run, rows_of, trainer_of
 
 from composer.engines.policy import build_module
+from composer.engines.trainer import Trainer
 from composer.errors import (
     CheckpointError,
     CompositionError,
+    ConfigError,
     EnvironmentFailure,
     TrainingError,
 )
@@ -317,6 +319,20 @@ def test_without_a_run_nothing_is_written(tmp_path, monkeypatch):
     with trainer_of(experiment(**EVERY_UPDATE)) as trainer:
         trainer.train()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "callbacks", "told"),
+    [
+        (["env=cartpole"], (), r"the experiment is .* for instance Experiment.load"),
+        (None, (), "the experiment is null"),
+        (experiment(), [print], r"callbacks are .*; they must be a list of Callback"),
+        (experiment(), Callback(), "they must be a list"),
+    ],
+)
+def test_a_trainer_takes_an_experiment_and_callbacks(wanted, callbacks, told):
+    with pytest.raises(ConfigError, match=told):
+        Trainer(wanted, callbacks)
 
 
 def test_threads_are_set_as_told_and_one_for_a_small_model():

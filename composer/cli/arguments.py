@@ -36,8 +36,9 @@ class Parser(argparse.ArgumentParser):
         self.words = tuple(words)
         args, unknown = self.parse_known_intermixed_args(words)
         unknown += [word for word in getattr(args, "words", ()) if word.startswith("-")]
-        if unknown:
-            raise UsageError(*map(self._unknown, unknown))
+        if unknown:  # a word after an unknown flag is counted wrongly
+            flags = [word for word in unknown if word.startswith("-")]
+            raise UsageError(*map(self._unknown, flags or unknown))
         run = self._named("RUN") if self._named("KEY=VALUE") else None
         given = getattr(args, run.dest) if run else ""
         if "=" in given and not Path(given).exists():  # `composer eval total_steps=2e5`
@@ -102,11 +103,25 @@ class Parser(argparse.ArgumentParser):
         flags = [name for item in self._actions for name in item.option_strings]
         close = nearest(flag, flags)
         mended = [f"{close}{separator}{value}" if item == word else item for item in self.words]
+        if not close and self._named("KEY=VALUE") and (words := _as_setting(self.words, word)):
+            message = f"`{self.prog}` has no flag `{flag}`; a setting is written without dashes"
+            return Problem(message, fix=self._line(words))
         return Problem(
             f"`{self.prog}` has no flag `{flag}`{did_you_mean(flag, flags)}",
             valid=nearest_first(flag, (name for name in flags if name.startswith("--"))),
             fix=self._line(mended) if close else None,
         )
+
+
+def _as_setting(words: Sequence[str], flag: str) -> list[str] | None:
+    """The words with `--seed=3`, or `--seed` and the `3` after it, as `seed=3`."""
+    place = words.index(flag)
+    before, setting, after = words[:place], flag.lstrip("-"), list(words[place + 1 :])
+    if "=" not in setting:
+        if not after or "=" in after[0] or after[0].startswith("-"):
+            return None
+        setting += f"={after.pop(0)}"
+    return [*before, setting, *after]
 
 
 def unknown_verb(words: Sequence[str], verbs: Iterable[str]) -> UsageError:

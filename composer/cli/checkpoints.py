@@ -1,10 +1,14 @@
 """A checkpoint as a person names it: a run, or one of its checkpoints."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from composer.errors import CheckpointError
+from composer.errors import CheckpointError, ComposerError
+from composer.experiment import Experiment
 from composer.files import verify_directory
+from composer.loading import Loaded, override
 from composer.training.run_directory import CHECKPOINTS, RunDirectory
 
 
@@ -17,6 +21,25 @@ def find(path: Path) -> tuple[RunDirectory, Path | None]:
     if path.parent.name == CHECKPOINTS:
         return RunDirectory.open(path.parent.parent), path
     return RunDirectory.open(path), None
+
+
+def overridden(
+    data: Mapping[str, Any], file: Path, words: Sequence[str], config_dir: str | None
+) -> tuple[Experiment, Loaded]:
+    """The experiment that a file holds, with the changes of the words.
+
+    Raises:
+        ComposerError: What is not valid; set by a word, else by the file.
+    """
+    loaded = override(data, words)
+    try:
+        return Experiment.from_loaded(loaded, config_dir), loaded
+    except ComposerError as error:
+        problems = (
+            replace(problem, origin=problem.origin or (str(file) if problem.path else None))
+            for problem in error.problems
+        )
+        raise type(error)(*problems) from None
 
 
 def require_whole(checkpoint: Path, run: RunDirectory, verb: str) -> None:

@@ -3,24 +3,30 @@
 import argparse
 from pathlib import Path
 
-from composer.cli.checkpoints import find, require_whole
+from composer.cli.checkpoints import find, overridden, require_whole
 from composer.cli.console import Console
 from composer.cli.progress import spread
+from composer.comparison import ABSENT, differences
 from composer.engines.policy import evaluate_experiment
-from composer.errors import CheckpointError
+from composer.errors import CheckpointError, ConfigError, Problem
 from composer.experiment import Experiment
 from composer.files import read_json, verify_directory
-from composer.loading import override
+from composer.loading import Loaded
 from composer.module.rl_module import RLModule
 from composer.spaces import describe
-from composer.training.run_directory import CHECKPOINTS
+from composer.training.run_directory import CHECKPOINTS, EXPERIMENT
+
+EVALUATED = ("evaluation", "env", "seed", "plugins")
+"""What an evaluation depends on."""
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluates as the run did, or as the words say."""
     checkpoint = _checkpoint(Path(args.directory), args.checkpoint)
-    loaded = override(read_json(checkpoint / "experiment.json"), args.words)
-    experiment = Experiment.from_loaded(loaded, args.config_dir)
+    file = checkpoint / EXPERIMENT
+    data = read_json(file)
+    experiment, loaded = overridden(data, file, args.words, args.config_dir)
+    _require_effect(Experiment.from_data(data, args.config_dir), experiment, loaded)
     module = RLModule.from_checkpoint(checkpoint)
     _require_same_spaces(module, experiment, checkpoint)
     settings = experiment.config.evaluation
@@ -43,6 +49,22 @@ def _checkpoint(directory: Path, which: str) -> Path:
     checkpoint = named or run_directory.checkpoint(which)
     require_whole(checkpoint, run_directory, "eval")
     return checkpoint
+
+
+def _require_effect(before: Experiment, after: Experiment, loaded: Loaded) -> None:
+    problems = [
+        Problem(
+            "an evaluation does not depend on this",
+            change.path,
+            None if change.b is ABSENT else change.b,
+            origin=loaded.origin(change.path),
+            valid=EVALUATED,
+        )
+        for change in differences(before.to_data(), after.to_data())
+        if change.path.partition(".")[0] not in EVALUATED
+    ]
+    if problems:
+        raise ConfigError(*problems)
 
 
 def _require_same_spaces(module: RLModule, experiment: Experiment, checkpoint: Path) -> None:

@@ -5,13 +5,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from composer.cli.checkpoints import find, require_whole
-from composer.cli.train import train
+from composer.cli.checkpoints import find, overridden, require_whole
+from composer.cli.running import train
 from composer.comparison import ABSENT, Difference, differences
 from composer.errors import ConfigError, Problem, line_to_type, shown
 from composer.experiment import Experiment
 from composer.files import read_json
-from composer.loading import override
 from composer.training.checkpoint import read_progress
 from composer.training.run_directory import EXPERIMENT
 
@@ -33,8 +32,9 @@ RESUMABLE = (
 def run(args: argparse.Namespace) -> int:
     """Goes on, with the words' changes."""
     run_directory, chosen = find(Path(args.directory))
-    loaded = override(run_directory.experiment_data(), args.words)
-    experiment = Experiment.from_loaded(loaded, args.config_dir)
+    file = run_directory.path / EXPERIMENT
+    data = run_directory.experiment_data()
+    experiment, loaded = overridden(data, file, args.words, args.config_dir)
     checkpoint = chosen or run_directory.latest()
     if checkpoint is not None:
         require_whole(checkpoint, run_directory, "resume")
@@ -43,9 +43,8 @@ def run(args: argparse.Namespace) -> int:
         taken = progress.env_steps
         finished = experiment.config.total_steps <= taken and not progress.evaluation_due
         changes = differences(before.to_data(), experiment.to_data())
-        edited = str(run_directory.path / EXPERIMENT)
         problems = [
-            replace(problem, origin=loaded.origin(problem.path) or edited)
+            replace(problem, origin=loaded.origin(problem.path) or str(file))
             for problem in _problems(changes, taken, finished)
         ]
         if problems:

@@ -15,6 +15,8 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from composer.config import Family
+from composer.errors import ModuleError
+from composer.spaces import describe
 
 
 class ActionMap:
@@ -80,6 +82,15 @@ class Distribution(ABC):
     @abstractmethod
     def kl(self, other: Any) -> Tensor:
         """KL(self ‖ other), `(*B,)`, in nats."""
+
+    def _require_width(self) -> None:
+        """Raises a ModuleError if `inputs` are too few or too many, which could broadcast."""
+        space, width = self.action_map.space, self.inputs.shape[-1:]
+        if width != (needed := self.required_input_dim(space),):
+            raise ModuleError(
+                f"the inputs of the distribution have the shape {tuple(self.inputs.shape)}, where "
+                f"{describe(space)} needs (*B, {needed})"
+            )
 
     def to_env(self, actions: Tensor) -> np.ndarray:
         """What `env.step` takes: scaled, clipped, of the space's dtype."""

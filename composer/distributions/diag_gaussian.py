@@ -115,6 +115,7 @@ class DiagGaussianDistribution(Distribution):
 
     def __init__(self, inputs: Tensor, action_map: ActionMap, mask: Tensor | None = None) -> None:
         super().__init__(inputs, action_map, mask)
+        self._require_width()
         self.mean, self.log_std = inputs.chunk(2, -1)  # (*B, A) each
         self.shape = action_map.space.shape or ()
 

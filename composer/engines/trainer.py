@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from composer.engines.base import Outcome
 from composer.engines.policy import build_module, evaluate_experiment
-from composer.errors import EnvironmentFailure, TrainingError
+from composer.errors import ConfigError, EnvironmentFailure, TrainingError, shown
 from composer.experiment import Experiment
 from composer.files import atomic_directory
 from composer.seeds import derive_seed
@@ -56,6 +56,16 @@ def _never() -> bool:
     return False
 
 
+def _require_types(experiment: object, callbacks: object) -> None:
+    if not isinstance(experiment, Experiment):
+        raise ConfigError(
+            f"the experiment is {shown(experiment)}; it must be a composer.Experiment, "
+            'for instance Experiment.load(["env=cartpole"])'
+        )
+    if not isinstance(callbacks, Sequence) or not all(isinstance(c, Callback) for c in callbacks):
+        raise ConfigError(f"callbacks are {shown(callbacks)}; they must be a list of Callback")
+
+
 class Trainer:
     """Trains an experiment, an iteration at a time.
 
@@ -63,6 +73,9 @@ class Trainer:
         experiment: What to train.
         callbacks: Hooks of one's own.
         run: Where metrics and checkpoints are written; by default nowhere.
+
+    Raises:
+        ConfigError: If the experiment or a callback is of another type.
     """
 
     def __init__(
@@ -71,6 +84,7 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
         run: RunDirectory | None = None,
     ) -> None:
+        _require_types(experiment, callbacks)
         config = experiment.config
         self.experiment = experiment
         self.config = config

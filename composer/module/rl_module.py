@@ -298,6 +298,11 @@ class RLModule(nn.Module):
         generator: torch.Generator | None,
     ) -> Step:
         """Actions from what a forward returned, by the contract of `_forward`."""
+        if not isinstance(out, Mapping):
+            raise ModuleError(
+                f"the {phase} forward of {type(self).__name__} returned {type(out).__name__}, not "
+                f"a mapping with `{Columns.ACTION_DIST_INPUTS}` or `{Columns.ACTIONS}`"
+            )
         inputs = out.get(Columns.ACTION_DIST_INPUTS)
         actions = out.get(Columns.ACTIONS)
         if inputs is None and actions is None:

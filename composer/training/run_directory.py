@@ -141,7 +141,10 @@ class RunDirectory:
     def _best(self) -> tuple[Path, float] | None:
         if not self._pointer.exists():
             return None
-        match read_json(self._pointer):
+        pointed = None
+        with suppress(CheckpointError):  # told below
+            pointed = read_json(self._pointer)
+        match pointed:
             case {"checkpoint": str(name), "return": int() | float() as mean} if (
                 re.fullmatch(r"step_\d{12,}", name)
                 and (self.checkpoints / name).is_dir()
@@ -238,4 +241,8 @@ def _no_run(path: Path) -> str:
     what = "is not a run directory" if is_there else "does not exist"
     where = "in" if is_there else "beside"
     hint = f"; the newest run {where} it is {newest.parent}" if newest else ""
-    return f"{path} {what}: it has no {EXPERIMENT} and {CHECKPOINTS}/{hint}"
+    if not is_there:
+        return f"{path} {what}{hint}"
+    lacks = [EXPERIMENT] * (not (path / EXPERIMENT).is_file())
+    lacks += [f"{CHECKPOINTS}/"] * (not (path / CHECKPOINTS).is_dir())
+    return f"{path} {what}: it has no {' and no '.join(lacks)}{hint}"
