@@ -322,7 +322,7 @@ def test_all_shows_every_setting(conf, capsys):
 
 def test_one_form_at_a_time(conf, capsys):
     assert main(["explain", *conf, "--yaml", "--out", "model.html"]) == 2
-    assert "not allowed with argument --yaml" in capsys.readouterr().err
+    assert "`--yaml` and `--out` cannot be given together" in capsys.readouterr().err
 
 
 def test_nothing_is_written(conf, capsys, tmp_path):
