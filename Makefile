@@ -10,7 +10,7 @@ STAMP := .venv/.installed
 export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: train test check schema bench experiments clean
+.PHONY: train test fuzz check schema bench experiments clean
 
 train: $(STAMP)
 	$(BIN)/composer train $(ARGS)
@@ -18,6 +18,9 @@ train: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS)
 	$(BIN)/python -m pytest -m slow
+
+fuzz: $(STAMP)
+	FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest -q tests/test_fuzz.py $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check

@@ -48,6 +48,12 @@ def config_at(root: Any, data: object, loc: Iterable[str | int]) -> Any:
     return _walk(root, data, loc)[0]
 
 
+def keys_at(root: Any, data: object, loc: Iterable[str | int]) -> tuple[str, ...]:
+    """The keys of the mapping that is declared at a place, where a config class declares it."""
+    owner, annotation = _walk(root, data, loc)
+    return tuple(owner.model_fields) if annotation is owner else ()
+
+
 def _walk(root: Any, data: object, loc: Iterable[str | int]) -> tuple[Any, Any]:
     """The innermost config class on the way to a place, and what is declared at the place."""
     owner = annotation = _selected(root, data)

@@ -26,6 +26,7 @@ from composer.places import (
     entry_at,
     is_of_family,
     join_path,
+    keys_at,
     options_by_name,
     stem_of,
 )
@@ -104,6 +105,7 @@ def _problem(details: Any, wrong: Wrong) -> Problem:
         message = _in_yaml_words(details["msg"])
         if details["type"].endswith("_type"):
             message += f", not {_kind(value)}"
+            valid = keys_at(wrong.root, wrong.data, loc)
     kind = context.get("kind")
     if kind == "unknown":
         fix = _renamed(wrong, nearest(str(loc[-1]), valid))
@@ -112,7 +114,7 @@ def _problem(details: Any, wrong: Wrong) -> Problem:
     else:
         close = nearest(value, valid) if isinstance(value, str) else None
         fix = wrong.fix([(loc, close)], meant=True) if close else None
-        fix = fix or wrong.fix(_candidates(wrong, valid, context))
+        fix = fix or wrong.fix(_candidates(wrong, valid, context)) or _to_give(wrong)
     return Problem(message, path=path, value=value, valid=valid, fix=fix)
 
 
@@ -126,6 +128,8 @@ def _candidates(
     yield from ((loc, number) for number in nearest_numbers(value, context))
     yield from ((loc, name) for name in valid)
     yield from _outer_default(wrong)
+    if isinstance(value, int | float):
+        yield loc, str(value)
 
 
 def _default(wrong: Wrong, loc: Loc) -> Iterator[tuple[Loc, object]]:
@@ -134,6 +138,14 @@ def _default(wrong: Wrong, loc: Loc) -> Iterator[tuple[Loc, object]]:
     field = owner.model_fields.get(str(loc[-1])) if loc else None
     if field is not None and not field.is_required():
         yield loc, _plain(field.get_default(call_default_factory=True))
+
+
+def _to_give(wrong: Wrong) -> str | None:
+    """`path=…`, for what must be given and was given wrongly."""
+    owner = config_at(wrong.root, wrong.data, wrong.loc[:-1])
+    field = owner.model_fields.get(str(wrong.loc[-1])) if wrong.loc else None
+    is_needed = field is not None and field.is_required() and stem_of(wrong.loc) == wrong.loc
+    return f"{join_path(wrong.prefix, wrong.loc)}=…" if is_needed else None
 
 
 def _outer_default(wrong: Wrong) -> Iterator[tuple[Loc, object]]:
@@ -189,6 +201,10 @@ def _in_yaml_words(message: str) -> str:
 def _unknown_key(owner: Any, wrong: Wrong) -> Problem:
     key, path = str(wrong.loc[-1]), join_path(wrong.prefix, wrong.loc)
     names = [name for name in owner.model_fields if name != "type"]
+    if not names and (above := stem_of(wrong.loc[:-1])) == wrong.loc[:-1]:
+        tag = owner.model_fields["type"].default
+        fix = line(join_path(wrong.prefix, above), tag) if above else None
+        return Problem(f"{described(owner)} has no options", path, wrong.value, fix=fix)
     others = (
         [tag for tag in owner.root.owners(key) if owner.members[tag] is not owner]
         if is_of_family(owner)

@@ -107,11 +107,12 @@ def test_a_line_that_would_be_another_mistake_is_not_offered():
         del Tool.members["hammer"]
 
 
-def test_a_value_that_nothing_can_mend_has_no_line():
+def test_a_value_that_must_be_given_is_to_be_given_as_text_or_anew():
     class Needed(Config):
         name: str
 
-    assert fixes({"name": 3}, Needed) == [None]
+    assert fixes({"name": [3]}, Needed) == ["name=…"]
+    assert fixes({"name": 3}, Needed) == ["name='\"3\"'"]
 
 
 def test_an_option_of_another_member_offers_that_member(plugins):

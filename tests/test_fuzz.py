@@ -1,11 +1,10 @@
 """Valid experiments, mutated: what is still valid builds and steps, what is not is told.
 
 Never another exception than ComposerError, never a key that is silently ignored. More cases than
-CI runs: `FUZZ_EXAMPLES=20000 pytest tests/test_fuzz.py --hypothesis-seed=random`.
+CI runs: `make fuzz`.
 """
 
-import copy
-import math
+import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -17,168 +16,36 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from composer.columns import Columns
+from composer.config import Auto
 from composer.errors import ComposerError
 from composer.experiment import Experiment
 from composer.loading import Loader
-
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "1200"))
-FUZZED = settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    derandomize="FUZZ_EXAMPLES" not in os.environ,
-    suppress_health_check=list(HealthCheck),
+from tests.strategies import (
+    BASES,
+    as_word,
+    at,
+    defaults_lists,
+    mistyped,
+    mutated,
+    paths,
+    said_in_words,
 )
+
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "800"))
 LARGEST = 2_000_000
 """Parameters of a model that is still built."""
 
-RUN: dict[str, Any] = {
-    "algorithm": {
-        "type": "ppo",
-        "lr": 1e-3,
-        "gamma": 0.9,
-        "rollout_steps": 8,
-        "epochs": 2,
-        "num_minibatches": 1,
-        "lr_schedule": "constant",
-        "value_clip": None,
-        "normalize_advantages": "rollout",
-    },
-    "catalog": {"observation": {"vector": {"use": {"hidden": [8]}, "priority": 1}}},
-    "evaluation": {"every": 0, "episodes": 2, "deterministic": True, "seed": None},
-    "checkpoint": {"every": 1000, "keep": 1},
-    "logging": {"every": 100},
-    "logger": {"tensorboard": {"type": "tensorboard"}},
-    "total_steps": 1000,
-    "seed": 1,
-    "threads": 1,
-    "plugins": [],
-}
-BASES: list[dict[str, Any]] = [
-    RUN
-    | {
-        "env": {"id": "CartPole-v1", "num_envs": 2, "vectorization": "sync"},
-        "model": {
-            "encoder": {
-                "type": "mlp",
-                "hidden": [8, 8],
-                "activation": "relu",
-                "layer_norm": True,
-                "kernel_initializer": {"type": "orthogonal", "gain": 1.2},
-            },
-            "trunks": {"critic": {"encoder": {"type": "mlp", "hidden": [4]}}},
-            "heads": {"policy": {"hidden": [4]}, "value": {"reads": "critic"}},
-            "distribution": {"type": "categorical"},
-        },
-    },
-    RUN
-    | {
-        "env": {"id": "Pendulum-v1", "num_envs": 1, "kwargs": {"g": 9.0}},
-        "model": {
-            "encoder": {"type": "auto", "hidden": [8]},
-            "trunks": {},
-            "heads": {"value": {"stop_gradient": ["main"]}},
-            "distribution": {"type": "diag_gaussian", "log_std": "dependent", "log_std_max": 1.0},
-        },
-    },
-    RUN
-    | {
-        "env": {"id": "composer.testing:ImageBandit-v0", "num_envs": 1},
-        "model": {
-            "encoder": {
-                "type": "cnn",
-                "filters": [[4, 3, 1], [8, 3, 2]],
-                "hidden": [8],
-                "layout": "auto",
-            },
-        },
-    },
-    RUN
-    | {
-        "env": {"id": "composer.testing:ContextualBandit-v0", "num_envs": 1},
-        "model": {"encoder": {"type": "one_hot", "hidden": []}, "memory": {"type": "none"}},
-    },
-]
 
-Path = tuple[str | int, ...]
-
-scalars = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.sampled_from([-1, 0, 1, 2, 3, 64, 10**6, 10**13]),
-    st.sampled_from([-0.5, 0.0, 1e-9, 0.5, 1.0, 1.5, 2.0, 1e30, math.nan, math.inf]),
-    st.sampled_from(["", "auto", "mlp", "cnn", "none", "ppo", "policy", "main", "relu", "tanh"]),
-    st.sampled_from(["1e-3", "yes", "null", "???", "${seed}", "${nope}", "a b", "é", "x.y", "a/b"]),
-)
-values = st.one_of(
-    scalars,
-    st.lists(scalars, max_size=3),
-    st.dictionaries(st.sampled_from(["type", "hidden", "x", "0"]), scalars, max_size=2),
-    st.just([[4, 3, 1]]),
-)
-typos = st.sampled_from(["drop", "double", "swap", "upper", "dash", "replace"])
-
-
-def paths(tree: object, at: Path = ()) -> list[Path]:
-    """Every key and index."""
-    items = (
-        tree.items()
-        if isinstance(tree, dict)
-        else enumerate(tree)
-        if isinstance(tree, list)
-        else ()
+def fuzzed(share: int = 1) -> settings:
+    """The settings of a test that runs one in `share` of the examples: a file takes many times the
+    time of a word.
+    """
+    return settings(
+        max_examples=max(1, EXAMPLES // share),
+        deadline=None,
+        derandomize="FUZZ_EXAMPLES" not in os.environ,
+        suppress_health_check=list(HealthCheck),
     )
-    return [path for key, value in items for path in [(*at, key), *paths(value, (*at, key))]]
-
-
-def at(tree: Any, path: Path) -> Any:
-    for key in path:
-        tree = tree[key]
-    return tree
-
-
-def misspelt(key: str, how: str, where: int) -> str:
-    where %= max(1, len(key))
-    head, here, tail = key[:where], key[where : where + 1], key[where + 1 :]
-    return {
-        "drop": head + tail,
-        "double": head + here + here + tail,
-        "swap": head + tail[:1] + here + tail[1:],
-        "upper": key.upper(),
-        "dash": key.replace("_", "-"),
-        "replace": head + "q" + tail,
-    }[how]
-
-
-@st.composite
-def mutated(draw: st.DrawFn) -> dict[str, Any]:
-    """A valid experiment with one to three mistakes, or changes, in it."""
-    tree = copy.deepcopy(draw(st.sampled_from(BASES)))
-    for _ in range(draw(st.integers(1, 3))):
-        path = draw(st.sampled_from(paths(tree) or [("seed",)]))
-        *above, key = path
-        owner = at(tree, tuple(above))
-        if key not in (owner if isinstance(owner, dict) else range(len(owner))):
-            continue
-        kind = draw(st.sampled_from(["retype", "retype", "rename", "drop", "swap", "nest", "add"]))
-        if kind == "retype":
-            owner[key] = draw(values)
-        elif kind == "drop":
-            del owner[key]
-        elif kind == "nest":
-            owner[key] = {str(key): owner[key]} if draw(st.booleans()) else [owner[key]]
-        elif kind == "swap":
-            other = draw(st.sampled_from(paths(tree)))
-            if other[: len(path)] != path and path[: len(other)] != other:
-                holder = at(tree, other[:-1])
-                owner[key], holder[other[-1]] = holder[other[-1]], owner[key]
-        elif kind == "rename" and isinstance(key, str) and isinstance(owner, dict):
-            new = misspelt(key, draw(typos), draw(st.integers(0, 20)))
-            owner[new] = owner.pop(key)
-        elif kind == "add" and isinstance(owner, dict):
-            owner[draw(st.sampled_from(["hidden", "type", "lr", "id", "x", "policy"]))] = draw(
-                values
-            )
-    return tree
 
 
 def require_helpful(error: ComposerError) -> None:
@@ -192,7 +59,11 @@ def require_helpful(error: ComposerError) -> None:
 
 def require_reflected(said: Any, found: Any, path: str = "") -> None:
     """What was said is in the experiment; what was not said may be anything."""
-    if isinstance(said, str) and "${" in said:
+    if said == "auto" or (isinstance(said, str) and "${" in said):
+        return
+    if isinstance(said, list | tuple) and isinstance(found, Mapping):  # a layer's [4, 3, 1]
+        found = list(found.values())[: len(said)]
+    if isinstance(found, list | tuple) and all(item == said for item in found):  # 3, for [3, 3]
         return
     if isinstance(said, Mapping) and (said or isinstance(found, Mapping)):
         if isinstance(found, str):
@@ -229,14 +100,26 @@ def require_works(experiment: Experiment) -> None:
     assert torch.isfinite(distribution.log_prob(step.actions)).all()
 
 
-def check(load: Any, said: Mapping[str, Any]) -> None:
+def require_arrived(experiment: Experiment) -> None:
+    """What is said of the main encoder and of the distribution is in the blueprint."""
+    model: Any = experiment.config.model
+    nodes: dict[str, Any] = {node.name: node for node in experiment.blueprint.nodes}
+    for name, part in (("main.encoder", model.encoder), ("distribution", model.distribution)):
+        said = part.hints if isinstance(part, Auto) else part.to_data()
+        require_reflected(said, nodes[name].config.to_data(), name)
+
+
+def check(load: Any, *said: Mapping[str, Any]) -> None:
+    """The experiment works and reflects each thing said, or the error is helpful."""
     try:
         experiment = load()
         experiment.blueprint  # noqa: B018 - composed
     except ComposerError as error:
         require_helpful(error)
     else:
-        require_reflected(said, experiment.to_data())
+        for one in said:
+            require_reflected(one, experiment.to_data())
+        require_arrived(experiment)
         require_works(experiment)
 
 
@@ -247,79 +130,77 @@ def conf(tmp_path_factory):
     return directory
 
 
-@FUZZED
+@fuzzed(8)
 @given(tree=mutated())
 def test_a_mutated_file_works_or_is_told(conf, tree) -> None:
-    text = "# @package _global_\n" + yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+    write(conf, tree)
+    check(lambda: Experiment.load(["experiment=mine"], conf), tree)
+
+
+@fuzzed(8)
+@given(tree=st.sampled_from(BASES), defaults=defaults_lists())
+def test_a_mutated_defaults_list_works_or_is_told(conf, tree, defaults) -> None:
+    write(conf, {"defaults": defaults, **tree})
+    check(lambda: Experiment.load(["experiment=mine"], conf), tree)
+
+
+def write(conf: Any, tree: Any) -> None:
+    plain = json.loads(json.dumps(tree))  # nothing twice, which YAML would write as an alias
+    text = "# @package _global_\n" + yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
     note(text)
     (conf / "experiment" / "mine.yaml").write_text(text, encoding="utf-8")
-    check(lambda: Experiment.load(["experiment=mine"], conf), tree)
 
 
 LOADER = Loader()
 
 
-@FUZZED
+@fuzzed()
 @given(tree=mutated(), data=st.data())
 def test_mutated_words_work_or_are_told(tree, data) -> None:
     leaves = [path for path in paths(tree) if not isinstance(at(tree, path), dict | list)]
     leaves = [path for path in leaves if all(isinstance(key, str) for key in path)]
     kept = data.draw(st.lists(st.sampled_from(leaves or [()]), min_size=1, max_size=8, unique=True))
-    said: dict[str, Any] = {}
-    words = []
-    for path in filter(None, kept):
-        words.append(f"{'.'.join(map(str, path))}={as_word(at(tree, path))}")
-        owner = said
-        for key in path[:-1]:
-            owner = owner.setdefault(str(key), {})
-            if not isinstance(owner, dict):
-                return
-        owner[str(path[-1])] = at(tree, path)
+    said = [(path, at(tree, path)) for path in kept if path]
+    words = [f"{'.'.join(map(str, path))}={as_word(value)}" for path, value in said]
     note(repr(words))
-    check(lambda: Experiment.from_loaded(LOADER.load(words)), said)
+    check(lambda: Experiment.from_loaded(LOADER.load(words)), *map(as_tree, said))
 
 
-def as_word(value: object) -> str:
-    """A value in the grammar of the command line."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return "'" + value.replace("'", "\\'") + "'"
-    return str(value)
+@pytest.fixture(scope="module")
+def loaders(conf):
+    for index, tree in enumerate(BASES):
+        text = "# @package _global_\n" + yaml.safe_dump(tree)
+        (conf / "experiment" / f"base{index}.yaml").write_text(text)
+    return Loader(conf)
 
 
-@FUZZED
-@given(data=st.data())
-def test_mistyped_words_work_or_are_told(data) -> None:
-    """A word with a slip of the finger anywhere in it."""
-    word = data.draw(
-        st.sampled_from(
-            [
-                "env=cartpole",
-                "env.id=CartPole-v1",
-                "algorithm=ppo",
-                "algorithm.lr=1e-3",
-                "model/encoder=mlp",
-                "model.encoder.hidden=[64,64]",
-                "model=shared",
-                "model.heads.policy.hidden=[8]",
-                "experiment=pendulum_ppo",
-                "logger=none",
-                "total_steps=1e6",
-                "evaluation.seed=null",
-            ]
-        )
-    )
-    where = data.draw(st.integers(0, len(word)))
-    slip = data.draw(st.sampled_from(["", *"abe019.,=/_-+~@[]{}()'\"$:;!?*&#% \t\\é"]))
-    mistyped = word[:where] + slip + word[where + data.draw(st.integers(0, 1)) :]
-    note(mistyped)
-    try:
-        experiment = Experiment.from_loaded(LOADER.load([mistyped]))
-        experiment.blueprint  # noqa: B018 - composed
-    except ComposerError as error:
-        require_helpful(error)
-    else:
-        require_works(experiment)
+@fuzzed(3)
+@given(index=st.integers(0, len(BASES) - 1), data=st.data())
+def test_words_over_a_file_work_or_are_told(loaders, index, data) -> None:
+    said = data.draw(said_in_words(BASES[index]))
+    words = [word for word, _, _ in said]
+    note(repr((index, words)))
+    last = [
+        as_tree((path, value))
+        for position, (word, path, value) in enumerate(said)
+        if path and not word.startswith("~")
+        if not any(overlap(path, later) for _, later, _ in said[position + 1 :])
+    ]
+    check(lambda: Experiment.from_loaded(loaders.load([f"experiment=base{index}", *words])), *last)
+
+
+def overlap(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    return all(a == b for a, b in zip(one, other, strict=False))
+
+
+def as_tree(said: tuple[tuple[Any, ...], Any]) -> Any:
+    """`{"a": {"b": value}}` of a path and a value."""
+    path, value = said
+    return {path[0]: as_tree((path[1:], value))} if path else value
+
+
+@fuzzed()
+@given(word=mistyped())
+def test_mistyped_words_work_or_are_told(word) -> None:
+    note(word)
+    check(lambda: Experiment.from_loaded(LOADER.load([word])))

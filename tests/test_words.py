@@ -68,18 +68,44 @@ def test_a_word_that_cannot_be_read_says_what_was_meant(word, fix):
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("foo", "`foo` cannot be read: expected `key=value`"),
         ("=3", "`=3` cannot be read: expected `key=value`"),
         ("", "`` cannot be read: expected `key=value`"),
-        ("a..b=1", "the key of `a..b=1` cannot be read: it is made of names with dots between"),
-        ("a[0]=1", "the key of `a[0]=1` cannot be read: a list is given as a whole"),
-        ("a=[1,,2]", "the value of `a=[1,,2]` cannot be read; text with special characters is"),
     ],
 )
-def test_a_word_that_may_mean_anything_gets_no_line_to_type(word, message):
+def test_a_word_that_may_mean_anything_gets_the_groups(word, message):
     problem = problem_of(word)
     assert problem.message.startswith(message)
     assert problem.fix is None
+    assert {"env", "algorithm", "model/encoder"} <= set(problem.valid)
+
+
+@pytest.mark.parametrize(
+    ("word", "rule", "fix"),
+    [
+        ("foo", "expected `key=value`", "foo=…"),
+        ("a..b=1", "it is made of names with dots between them", "a.b=1"),
+        ("a[0]=1", "a list is given as a whole", "'a=[1]'"),
+        ("tota[l_steps=1", "a list is given as a whole", "total_steps=1"),
+        ("(seed=1", "it is made of names with dots between them", "seed=1"),
+        ("=seed=1", "expected `key=value`", "seed=1"),
+        ("a=[1,,2]", "text with special characters is quoted", "'a=[1,2]'"),
+        ("a=[1,2,]", "text with special characters is quoted", "'a=[1,2]'"),
+        ("env=car}", "text with special characters is quoted", "\"env='car}'\""),
+    ],
+)
+def test_a_word_that_cannot_be_read_says_what_set_it_and_a_line(word, rule, fix):
+    problem = problem_of(word)
+    assert problem.message.endswith(rule)
+    assert (problem.fix, problem.origin) == (fix, f"{word} (command line)")
+
+
+@pytest.mark.parametrize(
+    "word", ["env=null", "seed=0,1", "model/encodr=mlp", "env.x@=1", "hydra.run.dir=z", "~sed"]
+)
+def test_every_word_in_error_is_where_the_error_was_set(word):
+    problem = problem_of(word)
+    assert problem.origin == f"{word} (command line)"
+    assert problem.fix or problem.valid
 
 
 def test_two_words_that_are_each_in_error_are_not_one():
@@ -157,10 +183,10 @@ def test_a_key_in_the_wrong_place_is_told_the_right_one(word, right, fix):
 
 
 def test_a_name_that_nothing_is_close_to_gets_no_suggestion():
-    for word in ("env.id=Nope", "width=3"):
+    for word, fix in (("env.id=Nope", "composer ls env"), ("width=3", None)):
         problem = schema_problem(word)
         assert "did you mean" not in problem.message
-        assert problem.fix is None
+        assert problem.fix == fix
 
 
 def test_one_value_where_a_list_is_wanted_is_told_the_list():
@@ -197,11 +223,78 @@ def test_words_in_one_pair_of_quotes_are_told_apart():
     assert problem.fix == "env=taxi seed=1"
 
 
-def test_what_cannot_be_taken_away_or_moved_is_said_in_our_words():
-    assert problem_of("~seed").message == "`~seed` takes nothing away: nothing gives `seed`"
-    assert problem_of("env@foo=taxi").message == (
-        "nothing stands at `foo` that `env@foo` could change; `+` adds it"
-    )
+@pytest.mark.parametrize(
+    ("word", "why", "fix"),
+    [
+        ("~zzz", "nothing gives `zzz`", None),
+        ("~total_step", "nothing gives `total_step`", "'~total_steps'"),
+        ("~total_steps=7", "`total_steps` is 60000", "'~total_steps'"),
+        (
+            "~catalog.observation.imge",
+            "nothing gives `catalog.observation.imge`",
+            "'~catalog.observation.image'",
+        ),
+        ("~model=shared", "another option of `model` is chosen, or none", "'~model'"),
+    ],
+)
+def test_what_cannot_be_taken_away_is_said_in_our_words(word, why, fix):
+    problem = problem_of("experiment=cartpole_ppo", word)
+    assert problem.message == f"`{word}` takes nothing away: {why}"
+    assert (problem.fix, problem.origin) == (fix, f"{word} (command line)")
+    if fix:
+        load(["experiment=cartpole_ppo", *shlex.split(fix)])
+
+
+def test_words_are_taken_in_their_order():
+    assert load(["seed=1", "~seed", "seed=2"]).data["seed"] == 2
+    assert "seed" not in load(["seed=1", "~seed=1"]).data
+    assert "nothing gives `seed`" in problem_of("~seed", "seed=1").message
+
+
+@pytest.mark.parametrize(
+    ("word", "fix"),
+    [
+        ("env@foo=taxi", "env=taxi"),
+        ("e@nv=taxi", "env=taxi"),
+        ("total@_steps=1", "total_steps=1"),
+        ("model/encoder@model.trunks.critic.encoder=mlp", "model.trunks.critic.encoder=mlp"),
+    ],
+)
+def test_an_option_stays_where_its_group_says(word, fix):
+    problem = problem_of(word)
+    assert problem.message.startswith(f"`{word}`: `@` puts an option elsewhere")
+    assert problem.fix == fix
+    load([fix])
+
+
+def test_what_nothing_can_mend_is_taken_away():
+    with pytest.raises(ComposerError) as raised:
+        Experiment.load(["env.kwargs.nope=3"]).blueprint  # noqa: B018
+    assert raised.value.problems[0].fix == "'~env.kwargs'"
+    with pytest.raises(ComposerError) as raised:
+        Experiment.load(["plugins=[[4]]"])
+    assert raised.value.problems[0].fix == "plugins='[]'"
+
+
+@pytest.mark.parametrize(
+    ("word", "fix"),
+    [
+        ("logger=non.", "logger=none"),
+        ("algorithm=${env}", None),
+        (f"algorithm=ppo{'x' * 400}", "algorithm=ppo"),
+        ("~catalog.observation.ima@ge", "'~catalog.observation.image'"),
+    ],
+)
+def test_a_slip_that_hydra_stumbles_over_is_told(word, fix):
+    problem = problem_of(word)
+    assert (problem.fix, problem.origin) == (fix, f"{word} (command line)")
+    assert problem.fix or problem.valid
+
+
+def test_a_list_typed_in_place_of_a_mapping_names_the_mapping():
+    problem = problem_of("model.encoder=[1,2]")
+    assert (problem.path, problem.value) == ("model.encoder", [1, 2])
+    assert problem.fix == "'model.encoder={type: …}'"
 
 
 def test_a_type_set_by_a_word_is_what_a_part_that_does_not_fit_was_set_by():

@@ -265,19 +265,31 @@ def test_lines_with_override_come_last(conf):
 
 
 @pytest.mark.parametrize(
-    ("text", "path"),
+    ("text", "path", "fix"),
     [
-        ("env: [1]\n", "env"),
-        ("catalog: {observation: [1]}\n", "catalog.observation"),
+        ("env: [1]\n", "env", "env: {type: …}"),
+        ("catalog: {observation: [1]}\n", "catalog.observation", "observation: {image: …}"),
         ("defaults: [override /model: separate]\nmodel: {trunks: {critic: [1]}}\n",
-         "model.trunks.critic"),
+         "model.trunks.critic", "critic: {}"),
     ],
 )  # fmt: skip
-def test_a_list_in_place_of_a_mapping_names_path_and_line(conf, text, path):
+def test_a_list_in_place_of_a_mapping_names_path_line_and_keys(conf, text, path, fix):
     problem = problem_of(conf, text)
     assert problem.message == "a list cannot take the place of a mapping"
-    assert problem.path == path
+    assert (problem.path, problem.fix) == (path, fix)
     assert problem.origin == f"conf/experiment/mine.yaml:{1 + len(text.splitlines())}"
+
+
+def test_a_mapping_that_is_no_mapping_is_told_the_keys(conf):
+    problem = problem_of(conf, "catalog: {observation: {type: mlp}}\n")
+    assert problem.path == "catalog.observation.type"
+    assert problem.valid == ("when", "why", "priority", "use")
+
+
+def test_a_part_without_options_says_that_it_has_none(conf):
+    problem = problem_of(conf, "model: {memory: {type: none, size: 3}}\n")
+    assert problem.message == "memory `none` has no options"
+    assert problem.fix == "memory: none"
 
 
 # Interpolations

@@ -64,8 +64,13 @@ def _import(module: str, value: str, at: str) -> ModuleType:
                 f"the module `{module}` cannot be imported: {type(error).__name__}: {error}",
                 path=at,
                 value=value,
+                fix=_LIST if at == "env.id" else None,
             )
         ) from error
+
+
+_LIST = "composer ls env"
+"""What shows the environments that there are."""
 
 
 def _unknown_id(env_id: str, module: str, name: str) -> Problem:
@@ -89,7 +94,7 @@ def _unknown_id(env_id: str, module: str, name: str) -> Problem:
         path="env.id",
         value=env_id,
         valid=tuple(close),
-        fix=f"env.id={prefix}{close[0]}" if close else None,
+        fix=f"env.id={prefix}{close[0]}" if close else _LIST,
     )
 
 

@@ -31,7 +31,7 @@ def hydra_ready() -> Iterator[ConfigLoader]:
 def sources_of(read: Words) -> list[Source]:
     """The files in the order in which Hydra merged them."""
     with hydra_ready() as loader:
-        listed = loader.compute_defaults_list(BASE, read.overrides, RunMode.RUN).defaults
+        listed = loader.compute_defaults_list(BASE, read.choosing, RunMode.RUN).defaults
     found = ((item, read.files.find(item.config_path)) for item in listed)
     return [
         Source(file, tuple(filter(None, (item.package or "").split("."))), item.parent)

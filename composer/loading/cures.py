@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override
@@ -10,6 +11,7 @@ from hydra.errors import HydraException
 
 from composer.errors import Problem, nearest
 from composer.loading.files import ConfigFiles
+from composer.loading.words import on_command_line
 
 
 def parsed(word: str) -> Override | None:
@@ -29,7 +31,8 @@ def unreadable(words: Sequence[str], files: ConfigFiles) -> Iterator[Problem]:
         if cut > 1:
             yield _together(words[start : start + cut])
         elif parsed(words[start]) is None:
-            yield _alone(words[start], files)
+            problem = _alone(words[start], files)
+            yield replace(problem, origin=on_command_line(words[start]))
         start += cut
 
 
@@ -68,6 +71,7 @@ def _together(words: Sequence[str]) -> Problem:
     rule = "write no spaces around `=`" if is_apart else "put it in quotes"
     return Problem(
         f"`{' '.join(words)}` reaches Composer as {len(words)} words: {rule}",
+        origin=on_command_line(" ".join(words)),
         fix=for_shell(_joined(words)),
     )
 
@@ -81,7 +85,7 @@ def _alone(word: str, files: ConfigFiles) -> Problem:
     meant = next(filter(_is_readable, _meant(word)), None)
     if not (separator and key and value):
         message = f"`{word}` cannot be read: expected `key=value`"
-        meant = meant or _named(word, files)
+        meant = meant or _named(word, files) or next(_begun(word), None)
     elif key.strip() != key or value.strip() != value:
         message = f"`{word}` cannot be read: there are no spaces around `=`"
     elif "[" in key:
@@ -90,7 +94,15 @@ def _alone(word: str, files: ConfigFiles) -> Problem:
         message = f"the key of `{word}` cannot be read: it is made of names with dots between them"
     else:
         message = f"the value of `{word}` cannot be read; text with special characters is quoted"
-    return Problem(message, fix=for_shell(meant) if meant else None)
+    return (
+        Problem(message, fix=for_shell(meant)) if meant else Problem(message, valid=files.groups())
+    )
+
+
+def _begun(word: str) -> Iterator[str]:
+    """`seed=…`, for a key that stands alone."""
+    if re.fullmatch(r"[A-Za-z_][\w.]*=?", word, re.ASCII) and _is_readable(f"{word.rstrip('=')}=1"):
+        yield f"{word.rstrip('=')}=…"
 
 
 def _meant(word: str) -> Iterator[str]:
@@ -98,8 +110,13 @@ def _meant(word: str) -> Iterator[str]:
     yield re.sub(r"^([\w./]+)\s*(?::|==)\s*", r"\1=", word)
     key, _, value = word.partition("=")
     key, value = key.strip(), value.strip().rstrip(",;")
+    if not key:  # `=env=cartpole`
+        yield value
     if not value:
         return
+    key, index = re.sub(r"\[\d*\]$", "", key), re.search(r"\[\d*\]$", key)
+    value = f"[{value}]" if index and value[0] != "[" else value
+    key = re.sub(r"\.{2,}", ".", re.sub(r"[^\w./~+@-]", "", key, flags=re.ASCII)).strip(".")
     yield f"{key}={value.strip(_QUOTES) if _NUMBER.fullmatch(value.strip(_QUOTES)) else value}"
     yield f"{key}=[{value.strip('()')}]" if value[0] == "(" else ""
     if value[0] in "[{":
@@ -107,8 +124,8 @@ def _meant(word: str) -> Iterator[str]:
         yield f"{key}=[{value[1:-1]}]" if re.fullmatch(r"\{[\d, ]+\}", value) else ""
         yield from (f"{key}={value}{end}" for end in ("]", "}", "]}", "}}"))
         yield f"{key}={value[:-1]}"
-    else:
-        yield f"{key}='{value.strip(_QUOTES).replace(_QUOTES[0], '')}'"
+        yield re.sub(r",(?=\s*[],}])", "", f"{key}={value}")
+    yield f"{key}='{value.strip(_QUOTES).replace(_QUOTES[0], '')}'"
 
 
 _QUOTES = "'\""
@@ -154,4 +171,6 @@ def unused(override: Override, sweeps: bool) -> Problem | None:
 def for_shell(word: str) -> str:
     """A word as it can be pasted into a shell."""
     is_plain = re.search(r"[\"$`!\\]", word) is None
+    if shlex.quote(word.replace("…", "_")) == word.replace("…", "_"):
+        return word
     return f'"{word}"' if "'" in word and is_plain else shlex.quote(word)

@@ -10,6 +10,7 @@ from composer.errors import Problem, did_you_mean, nearest, nearest_first
 from composer.loading.files import Choice, ConfigFiles, YamlFile, pairs
 from composer.loading.words import Words
 
+SHAPE = "- override /GROUP: OPTION   for a line of `defaults` that chooses"
 HEADER = "# @package _global_   as the first line of the file"
 
 
@@ -83,6 +84,9 @@ def missing(error: MissingConfigException, read: Words) -> Problem:
     return Problem(message, origin=file.place(choice.line), valid=valid, fix=fix)
 
 
+_OUT = "take out one of the lines that refer to one another"
+
+
 def circle(read: Words) -> Problem:
     """Files that list one another."""
 
@@ -95,11 +99,12 @@ def circle(read: Words) -> Problem:
 
     circle = next(filter(None, (search(file, ()) for file in reached(read))), None)
     if circle is None:
-        return Problem("a value or a file refers to itself", origin=places(read))
+        return Problem("a value or a file refers to itself", origin=places(read), fix=_OUT)
     first = read.files.find(circle[0])
     return Problem(
         f"files list one another in a circle: {' → '.join(circle)}",
         origin=first.place() if first else None,
+        fix=_OUT,
     )
 
 
@@ -116,6 +121,7 @@ def unreadable(file: YamlFile) -> Problem | None:
             return Problem(
                 "`defaults` is a list, each line of it `- group: option`",
                 origin=file.place(key.start_mark.line + 1),
+                fix=SHAPE,
             )
     return None
 

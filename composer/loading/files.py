@@ -180,7 +180,7 @@ class ConfigFiles:
         name = name.removesuffix(".yaml")
         for root in self.roots:
             file = root.joinpath(f"{name}.yaml")
-            if file.is_file():
+            if all(len(part) < _LONGEST for part in name.split("/")) and file.is_file():
                 yield YamlFile(name, file, built_in=root is self.roots[0])
 
     def at(self, path: str) -> YamlFile | None:
@@ -204,7 +204,8 @@ class ConfigFiles:
     def misnamed(self, name: str) -> str:
         """A line that says so where a file of the name ends in `.yml`, or nothing."""
         for root in self.roots[1:]:
-            if (file := root.joinpath(f"{name}.yml")).is_file():
+            file = root.joinpath(f"{name[:_LONGEST]}.yml")
+            if file.is_file():
                 place = YamlFile(name, file, built_in=False).place()
                 return f"\n{place} is not read: the name of a file ends in `.yaml`"
         return ""
@@ -241,6 +242,10 @@ class ConfigFiles:
                 yield below + entry.name.removesuffix(".yaml")
             elif entry.is_dir() and f"{group}/{entry.name}" not in self.base:
                 yield from self._options(root, f"{group}/{entry.name}", f"{below}{entry.name}/")
+
+
+_LONGEST = 80
+"""No file has a longer name: the system refuses to look for one of 255 bytes."""
 
 
 def _directory(search: str) -> Traversable:

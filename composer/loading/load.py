@@ -9,8 +9,9 @@ from typing import Any
 from hydra import compose
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from composer.errors import ConfigError, Problem, nearest
+from composer.errors import ConfigError, Problem, nearest, nearest_first, shown
 from composer.loading.composing import hydra_ready, sources_of
+from composer.loading.cures import for_shell
 from composer.loading.failures import explained
 from composer.loading.files import BASE, ConfigFiles
 from composer.loading.loaded import Loaded
@@ -19,7 +20,7 @@ from composer.loading.paths import Parts, dotted, parts_of
 from composer.loading.refusals import at, flat, refused
 from composer.loading.rewriting import LOGGER, read_values, read_words
 from composer.loading.silences import silences
-from composer.loading.words import Typed, Words
+from composer.loading.words import Removed, Typed, Words, on_command_line
 
 
 class Loader:
@@ -124,12 +125,55 @@ def override(data: Mapping[str, Any], words: Sequence[str]) -> Loaded:
 
 
 def _set_values(cfg: DictConfig, read: Words) -> None:
-    """Sets what was typed."""
-    for typed in read.typed:
-        with explained(read, typed.word):
-            for path in typed.emptied:  # an empty mapping would leave what is there
+    """Sets what was typed, and takes away what was typed to go."""
+    for change in read.changes:
+        with explained(read, change):
+            if isinstance(change, Removed):
+                _remove(cfg, change)
+                continue
+            for path in change.emptied:  # an empty mapping would leave what is there
                 OmegaConf.update(cfg, ".".join(path), None, force_add=True)
-            OmegaConf.update(cfg, ".".join(typed.path), typed.value, merge=True, force_add=True)
+            OmegaConf.update(cfg, ".".join(change.path), change.value, merge=True, force_add=True)
+
+
+def _remove(cfg: DictConfig, removed: Removed) -> None:
+    """Takes a value away.
+
+    Raises:
+        ConfigError: Where it is not there, or is another one.
+    """
+    owner, key = _owner(cfg, removed.path)
+    path = dotted(removed.path)
+    message, names = f"nothing gives `{path}`", owner.keys()
+    if key == removed.path and key[-1] in owner:
+        stands: Any = OmegaConf.to_container(owner, resolve=False)
+        if all(stands[key[-1]] == only for only in removed.only):
+            with open_dict(owner):
+                del owner[key[-1]]
+            return
+        message, names = f"`{path}` is {shown(stands[key[-1]])}", [key[-1]]
+    names = nearest_first(key[-1], map(str, names))
+    close = nearest(key[-1], names)
+    raise ConfigError(
+        Problem(
+            f"`{removed.word}` takes nothing away: {message}",
+            origin=on_command_line(removed.word),
+            valid=tuple(dotted((*key[:-1], name)) for name in names),
+            fix=for_shell(f"~{dotted((*key[:-1], close))}") if close else None,
+        )
+    )
+
+
+def _owner(cfg: DictConfig, path: Parts) -> tuple[DictConfig, Parts]:
+    """The innermost mapping on the way to a path that has something in it, and its key's path."""
+    depth = 1
+    while depth < len(path):
+        inner = OmegaConf.select(cfg, ".".join(path[:depth]), throw_on_resolution_failure=False)
+        if not (isinstance(inner, DictConfig) and inner):
+            break
+        depth += 1
+    above = ".".join(path[: depth - 1])
+    return (OmegaConf.select(cfg, above) if above else cfg), path[:depth]
 
 
 def hydra_words(words: Sequence[str], config_dir: str | Path | None = None) -> list[str]:

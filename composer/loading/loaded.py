@@ -15,12 +15,13 @@ from composer.errors import (
     nearest_first,
     shown,
 )
+from composer.loading.cures import for_shell
 from composer.loading.defaults import HEADER
 from composer.loading.origins import Origins, Written
 from composer.loading.paths import Parts, dotted, nested, parts_of
 from composer.loading.refusals import at
 from composer.loading.rewriting import LOGGER
-from composer.loading.words import Words
+from composer.loading.words import Words, on_command_line
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Loaded:
     def origin(self, path: str) -> str | None:
         """Where the value at `path`, or else the nearest value above it, was set."""
         chosen = self.read.chosen.get("/".join(parts_of(path)))
-        return f"{chosen.word} (command line)" if chosen else self.origins.origin(path)
+        return on_command_line(chosen.word) if chosen else self.origins.origin(path)
 
     def with_origins(self, error: ComposerError) -> ComposerError:
         """The same error, each problem saying where its value was set."""
@@ -67,7 +68,7 @@ class Loaded:
         if re.search(r" belongs to .*, but `[^`]+` is selected$", problem.message):
             by = self._selection(owner, group)
             return replace(placed, message=f"{problem.message} by {by}") if by else placed
-        return replace(placed, fix=self._fix(placed))
+        return replace(placed, fix=self._fix(placed) or self._without(placed))
 
     def _misplaced(self, problem: Problem, parts: Parts) -> Problem | None:
         """The problem of a file whose keys have gone elsewhere than was meant."""
@@ -143,6 +144,19 @@ class Loaded:
         group = key.replace(".", "/")
         is_option = group in self.read.files.base and re.fullmatch(r"\w+", text)
         return f"{group}={text}" if is_option else problem.fix
+
+    def _without(self, problem: Problem) -> str | None:
+        """The line that takes away what was said, where nothing could be said instead."""
+        parts = parts_of(problem.path)
+        is_said = any(typed.touches(parts) for typed in self.read.typed) or self._in_file(parts)
+        if problem.valid or not is_said:
+            return None
+        end = next((i for i, part in enumerate(parts) if part.isdigit()), None)
+        items = None if end is None else at(self.data, parts[:end])
+        if end is None or not isinstance(items, list):
+            return for_shell(f"~{problem.path}")
+        index = int(parts[end])
+        return line_to_type(dotted(parts[:end]), [*items[:index], *items[index + 1 :]])
 
     def _in_file(self, parts: Parts) -> Written | None:
         """What a user's file says at a path, or above it, where no word does."""

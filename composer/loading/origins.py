@@ -10,7 +10,7 @@ import yaml
 
 from composer.loading.files import BASE, Choice, YamlFile, pairs
 from composer.loading.paths import Parts, parts_of
-from composer.loading.words import Typed
+from composer.loading.words import Typed, on_command_line
 
 MISSING = "???"
 
@@ -99,13 +99,13 @@ class Origins:
     def _inside(self, parts: Parts) -> str | None:
         """The word that set something inside the value at this path."""
         inside = [typed.word for typed in self.typed if typed.path[: len(parts)] == parts]
-        return f"{inside[-1]} (command line)" if inside else None
+        return on_command_line(inside[-1]) if inside else None
 
     def exact(self, parts: Parts, seen: tuple[Parts, ...] = ()) -> str | None:
         """Where the value at exactly this path was set, interpolations already `seen` aside."""
         typed, found = self._typed(parts), None
         if typed:
-            place, target = f"{typed.word} (command line)", None
+            place, target = on_command_line(typed.word), None
             if typed.path == parts:
                 target = _target(str(typed.value))
         elif parts in self.named:

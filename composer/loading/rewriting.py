@@ -1,14 +1,16 @@
 """What was typed → what Hydra is given instead: a plain `a.b=c` becomes `++a.b=c`."""
 
+import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, Quote, QuotedString
 
 from composer.errors import ConfigError, Problem, did_you_mean, nearest, nearest_first
-from composer.loading.cures import parsed, several, unreadable, unused
+from composer.loading.cures import for_shell, parsed, several, unreadable, unused
 from composer.loading.files import ConfigFiles
-from composer.loading.words import Chosen, Typed, Words
+from composer.loading.words import Chosen, Removed, Typed, Words, on_command_line
 
 SEARCHPATH = "hydra.searchpath"
 LOGGER = "logger"
@@ -39,7 +41,8 @@ def read_words(
     reader = _Reader(ConfigFiles.of(config_dir, _searchpath(overrides)), sweeps)
     problems = list(unreadable(words, reader.words.files))
     for override in overrides:
-        problems.extend(reader.read(override))
+        said_by = on_command_line(str(override.input_line))
+        problems.extend(replace(problem, origin=said_by) for problem in reader.read(override))
     if problems:
         raise ConfigError(*problems)
     reader.imply_gym(overrides)
@@ -55,13 +58,21 @@ def read_values(words: Sequence[str]) -> Words:
     read = read_words(words)
     complete = "and what is changed here is complete already: give values"
     problems = [
-        Problem(f"`{item.word}` chooses a preset, {complete}", fix=f"{path}.…=…")
+        Problem(
+            f"`{item.word}` chooses a preset, {complete}",
+            origin=on_command_line(item.word),
+            fix=f"{path}.…=…",
+        )
         for group, item in read.chosen.items()
         if not item.implied
         for path in [group.replace("/", ".")]
     ]
     problems += [
-        Problem(f"`{word}` takes something away, {complete}")
+        Problem(
+            f"`{word}` takes something away, {complete}",
+            origin=on_command_line(word),
+            fix=f"{word.removeprefix('~').partition('=')[0]}=…",
+        )
         for word in words
         if word.startswith("~")
     ]
@@ -98,8 +109,12 @@ class _Reader:
             yield problem
         elif override.is_delete() and override.key_or_group in self.words.files.tagged:
             yield from self._choose_none(override.key_or_group, word)
-        elif override.is_delete() or override.is_hydra_override() or override.package is not None:
+        elif override.is_hydra_override():
             self.words.overrides.append(word)
+        elif "@" in word.partition("=")[0]:
+            yield self._moved(override)
+        elif override.is_delete():
+            self._remove(override, word)
         elif (group := self._group(override)) is not None:
             yield from self._choose(group, override)
         elif "/" in override.key_or_group and not isinstance(override.value(), dict):
@@ -152,6 +167,9 @@ class _Reader:
         is_pattern = isinstance(value, Glob)
         if is_pattern or not all(isinstance(item, str | QuotedString) for item in values):
             text = ",".join(f"'{name}'" for name in names)
+        if unfit := [name for name in missing if not _NAME.fullmatch(name)]:
+            yield from (self._no_option(group, name) for name in unfit)
+            return
         if group in files.tagged:
             if isinstance(value, list):
                 message = f"`{group}` takes one option, not a list"
@@ -160,11 +178,11 @@ class _Reader:
         elif group == LOGGER and not override.is_sweep_override():
             for name in missing:
                 self.words.overrides.append(f"++{LOGGER}.{name}.type={name}")
-                self.words.typed.append(Typed(word, (LOGGER, name, "type"), name, option=True))
+                self.words.changes.append(Typed(word, (LOGGER, name, "type"), name, option=True))
             present = [name for name in names if name not in missing]
             text = f"[{','.join(present)}]" if missing or len(names) != 1 else text
         elif missing:
-            yield from (self._no_option(group, name, word) for name in missing)
+            yield from (self._no_option(group, name) for name in missing)
             return
         is_added = group not in files.base and (override.is_add() or override.is_force_add())
         self.words.overrides.append(f"{'+' if is_added else ''}{group}={text}")
@@ -182,13 +200,21 @@ class _Reader:
                 fix=f"{group}={base.option}",
             )
 
+    def _remove(self, override: Override, word: str) -> None:
+        self.words.overrides.append(word)
+        if override.key_or_group not in self.words.files.base:
+            path = tuple(re.split(r"[./]", override.key_or_group))
+            only = () if override.value() in (None, "") else (override.value(),)
+            self.words.changes.append(Removed(word, path, only))
+
     def _set(self, override: Override) -> Iterator[Problem]:
         key = override.key_or_group.replace("/", ".")
         text, value = override.get_value_string(), override.value()
         if not isinstance(value, dict) and "." not in key and self.words.files.has_directory(key):
             yield Problem(
                 f"`{override.input_line}`: `{key}` is taken for a group, because the configuration "
-                "directory has a directory of that name"
+                f"directory has a directory of that name; give the directory another name",
+                fix=f"{key}={{…: …}}",
             )
             return
         typed = Typed(str(override.input_line), tuple(key.split(".")), value)
@@ -196,7 +222,7 @@ class _Reader:
             self.words.overrides.append(f"++{'.'.join(path)}=null")
         self.words.overrides.append(f"++{key}={text}")
         if not override.is_sweep_override():
-            self.words.typed.append(typed)
+            self.words.changes.append(typed)
 
     def _no_group(self, override: Override) -> Problem:
         groups, key = self.words.files.groups(), override.key_or_group
@@ -207,7 +233,24 @@ class _Reader:
             fix=f"{close}={override.get_value_string()}" if close else None,
         )
 
-    def _no_option(self, group: str, name: str, word: str) -> Problem:
+    def _moved(self, override: Override) -> Problem:
+        """The problem of `model/encoder@x.y=mlp`, or of an `@` that slipped in."""
+        groups, key = self.words.files.groups(), override.key_or_group
+        package = override.package or ""
+        value = "" if override.is_delete() else f"={override.get_value_string()}"
+        if key in groups:
+            path = package if "." in package else key
+        else:
+            joined = key + package
+            path = ("." not in joined and nearest(joined, groups, closeness=0.75)) or joined
+        return Problem(
+            f"`{override.input_line}`: `@` puts an option elsewhere than its group says, which "
+            "only a file's `defaults` may",
+            valid=groups,
+            fix=for_shell(f"{'~' if override.is_delete() else ''}{path}{value}"),
+        )
+
+    def _no_option(self, group: str, name: str) -> Problem:
         options = self.words.files.options(group)
         close = nearest(name, options) or nearest(Path(name).stem, options)
         places = " and ".join(self.words.files.places(f"{group}/{name}"))
@@ -216,10 +259,13 @@ class _Reader:
         return Problem(
             f"there is no {group} `{name}`{did_you_mean(close or name, options)}\n"
             f"looked for {places}{self.words.files.misnamed(f'{group}/{name}')}",
-            origin=f"{word} (command line)",
             valid=nearest_first(name, options),
             fix=f"{group}={close}" if close else None,
         )
+
+
+_NAME = re.compile(r"[A-Za-z_][\w-]{0,79}")
+"""The type of a part that has no YAML."""
 
 
 def _values(override: Override) -> list[object]:

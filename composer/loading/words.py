@@ -7,6 +7,11 @@ from composer.loading.files import ConfigFiles
 from composer.loading.paths import Parts
 
 
+def on_command_line(word: str) -> str:
+    """The origin of what a word says."""
+    return f"{word} (command line)"
+
+
 @dataclass(frozen=True)
 class Typed:
     """A value given on the command line."""
@@ -46,6 +51,15 @@ class Typed:
         return True
 
 
+@dataclass(frozen=True)
+class Removed:
+    """A value taken away on the command line: `~a.b`, or `~a.b=c` where it is `c` alone."""
+
+    word: str
+    path: Parts
+    only: tuple[object, ...] = ()
+
+
 def _empty(path: Parts, value: object) -> Iterator[Parts]:
     if value == {}:
         yield path
@@ -70,13 +84,21 @@ class Words:
     files: ConfigFiles
     overrides: list[str] = field(default_factory=list)
     """What Hydra is given."""
-    typed: list[Typed] = field(default_factory=list)
+    changes: list[Typed | Removed] = field(default_factory=list)
+    """Values given and taken away, in their order."""
     chosen: dict[str, Chosen] = field(default_factory=dict)
 
     @property
+    def typed(self) -> list[Typed]:
+        """The values given."""
+        return [change for change in self.changes if isinstance(change, Typed)]
+
+    @property
     def choosing(self) -> list[str]:
-        """What Hydra is given apart from values: groups' options, deletions, its own settings."""
-        return [word for word in self.overrides if not word.startswith("++")]
+        """What Hydra is given apart from values: groups' options and its own settings."""
+        removals = {change.word for change in self.changes if isinstance(change, Removed)}
+        others = (word for word in self.overrides if word not in removals)
+        return [word for word in others if not word.startswith("++")]
 
     @property
     def named_loggers(self) -> list[Typed]:
