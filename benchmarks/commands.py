@@ -87,7 +87,7 @@ def commands() -> list[Ratio]:
                 "Hydra's composing of them",
                 lambda: _timed(lambda: _compose_with_hydra(rewritten)),
                 1.25,
-                rounds=3,
+                rounds=1,
             ),
         ]
 
