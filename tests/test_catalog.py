@@ -60,6 +60,8 @@ def test_the_default_tree_chooses_an_encoder(space, tag, name):
     ("space", "tag"),
     [
         (spaces.Discrete(4), "categorical"),
+        (spaces.MultiDiscrete([2, 3]), "multi_categorical"),
+        (spaces.Box(0, 9, (2,), np.uint8), "multi_categorical"),
         (spaces.Box(-1, 1, (2,)), "diag_gaussian"),
         (spaces.Box(-1, 1, (2,), np.float64), "diag_gaussian"),
     ],

@@ -8,6 +8,7 @@ from composer import Catalog, ModelConfig, compose
 from composer.algorithms.base import AlgorithmConfig
 from composer.algorithms.ppo import PPOConfig
 from composer.apis import PolicyAPI, ValueFunctionAPI
+from composer.distributions.categorical import CategoricalConfig
 from composer.encoders.cnn import CNNEncoderConfig
 from composer.encoders.mlp import MLPEncoderConfig
 from composer.encoders.one_hot import OneHotEncoderConfig
@@ -328,6 +329,25 @@ def test_a_distribution_that_cannot_act_in_the_space_is_refused():
     found = problem({"distribution": "diag_gaussian"})
     assert found.path == "model.distribution"
     assert found.message == "`diag_gaussian` acts in a Box of floats, not Discrete(2)"
+
+
+def test_what_the_catalog_would_choose_is_proposed_first(plugins):
+    class Able(CategoricalConfig):
+        type: Literal["able"] = "able"
+
+    found = problem({"distribution": "diag_gaussian"})
+    assert found.valid[0] == "categorical"
+    assert "able" in found.valid
+    assert found.fix == "model/distribution=categorical"
+
+
+def test_the_limit_of_integers_is_said_by_its_whole_path():
+    box = spaces.Box(0, 300, (2,), np.int64)
+    found = problems(lambda: compose(VECTOR, box))[0]
+    assert (found.path, found.value) == ("model.distribution.max_integers", 256)
+    assert found.fix == "model.distribution.max_integers=301"
+    model = {"distribution": {"type": "auto", "max_integers": 301}}
+    assert compose(VECTOR, box, model).by_name["distribution"].out_dim == 2 * 301
 
 
 def test_schema_mistakes_are_config_errors_with_the_path_as_typed():

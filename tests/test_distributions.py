@@ -11,7 +11,11 @@ from torch.distributions import Categorical, Independent, Normal, kl_divergence
 from composer.distributions.base import DeterministicDistribution, DistributionConfig
 from composer.distributions.categorical import CategoricalConfig, CategoricalDistribution
 from composer.distributions.diag_gaussian import DiagGaussianConfig, DiagGaussianDistribution
-from composer.errors import ConfigError, ModuleError
+from composer.distributions.multi_categorical import (
+    MultiCategoricalConfig,
+    MultiCategoricalDistribution,
+)
+from composer.errors import CompositionError, ConfigError, ModuleError
 from composer.spaces import describe
 
 SPACES = [
@@ -19,6 +23,12 @@ SPACES = [
     spaces.Discrete(4),
     spaces.Discrete(4, start=-3),
     spaces.Discrete(4, start=10, dtype=np.int32),
+    spaces.MultiDiscrete([3, 1, 4]),
+    spaces.MultiDiscrete([[2, 3], [4, 5]], start=[[7, -2], [0, 1]], dtype=np.int32),
+    spaces.Box(-2, 1, (2,), np.int64),
+    spaces.Box(np.array([[0, 250]]), np.array([[3, 255]]), dtype=np.uint8),
+    spaces.Box(-128, 127, (), np.int8),
+    spaces.Box(2**62, 2**62 + 4, (3,), np.uint64),
     spaces.Box(-1, 1, (3,), np.float32),
     spaces.Box(np.array([-2.0, 0.0]), np.array([3.0, 0.1]), dtype=np.float64),
     spaces.Box(np.array([-np.inf, 0, -1]), np.array([0, np.inf, np.inf]), dtype=np.float64),
@@ -43,9 +53,10 @@ def conformance():
         if tag == "diag_gaussian":
             options.append({"log_std": "dependent", "log_std_init": -0.5})
         for space, option in itertools.product(SPACES, options):
-            config = DistributionConfig.parse({"type": tag, **option}).resolve(space)
+            config = DistributionConfig.parse({"type": tag, **option})
             if config.refusal(space) is None:
-                yield pytest.param(config, space, id=f"{tag}-{option}-{describe(space)}")
+                name = f"{tag}-{option}-{describe(space)}"
+                yield pytest.param(config.resolve(space), space, id=name)
 
 
 PAIRS = list(conformance())
@@ -69,6 +80,10 @@ def in_space(space, actions, lead):
 
 def categorical(logits, mask=None):
     return CategoricalConfig().bind(spaces.Discrete(logits.shape[-1]))(logits, mask)
+
+
+def several(logits, space, mask=None):
+    return MultiCategoricalConfig().bind(space)(logits, mask)
 
 
 def gaussian(mean, log_std, space=None):
@@ -222,6 +237,12 @@ def test_a_deterministic_distribution_takes_the_actions_themselves():
             spaces.Box(0, 9, (2,), np.int32),
             "`diag_gaussian` acts in a Box of floats, not Box(2,) int32",
         ),
+        (
+            MultiCategoricalConfig(),
+            spaces.Box(0, 9, (2,), np.float32),
+            "`multi_categorical` acts in a MultiDiscrete space or a Box of integers, not Box(2,) "
+            "float32",
+        ),
     ],
 )
 def test_a_space_it_cannot_act_in_is_refused(config, space, message):
@@ -350,6 +371,102 @@ def test_one_mask_serves_all_leading_axes():
     assert not distribution.probs[..., 1].any()
 
 
+# several categoricals
+
+DIGITS = spaces.MultiDiscrete([2, 4, 3], start=[5, 0, -1])
+MATRIX = spaces.MultiDiscrete([[2, 3], [1, 4]])
+
+
+def test_the_probabilities_of_all_combinations_sum_to_one():
+    actions = torch.tensor(list(itertools.product(range(2), range(4), range(3))))
+    distribution = several(torch.randn(9, generator=seeded()).expand(24, -1), DIGITS)
+    torch.testing.assert_close(distribution.log_prob(actions).exp().sum(), torch.tensor(1.0))
+
+
+def test_several_categoricals_are_torchs_one_after_the_other():
+    logits, others = 3 * torch.randn(2, 6, 9, generator=seeded())
+    ours = several(logits, DIGITS)
+    theirs = [Categorical(logits=part) for part in logits.split([2, 4, 3], -1)]
+    rest = [Categorical(logits=part) for part in others.split([2, 4, 3], -1)]
+    actions = ours.sample(seeded())
+    log_probs = [each.log_prob(actions[:, i]) for i, each in enumerate(theirs)]
+    torch.testing.assert_close(ours.log_prob(actions), sum(log_probs))
+    torch.testing.assert_close(ours.entropy(), sum(each.entropy() for each in theirs))
+    divergences = map(kl_divergence, theirs, rest)
+    torch.testing.assert_close(ours.kl(several(others, DIGITS)), sum(divergences))
+    best = torch.stack([each.logits.argmax(-1) for each in theirs], -1)
+    assert torch.equal(ours.deterministic(), best)
+
+
+def test_components_of_a_matrix_are_in_the_order_of_its_elements():
+    logits = torch.tensor([0.0, 9, 0, 0, 9, 0, 9, 0, 0, 0])  # 1, 2, the only one, 0
+    distribution = several(logits, MATRIX)
+    assert distribution.deterministic().tolist() == [[1, 2], [0, 0]]
+    assert distribution.to_env(distribution.deterministic()).tolist() == [[1, 2], [0, 0]]
+
+
+def test_start_is_added_to_each_component_for_the_environment():
+    assert several(torch.zeros(9), DIGITS).to_env(torch.tensor([1, 2, 0])).tolist() == [6, 2, -1]
+
+
+def test_integers_of_a_box_count_from_its_low_bounds():
+    space = spaces.Box(np.array([-3, 7]), np.array([-1, 8]), dtype=np.int16)
+    part = MultiCategoricalConfig().resolve(space).build(space)
+    assert part.in_dim == 3 + 2
+    env_action = part(torch.zeros(5)).to_env(torch.tensor([2, 0]))
+    assert env_action.tolist() == [-1, 7]
+    assert env_action.dtype == np.int16
+
+
+@pytest.mark.parametrize("form", ["flat", "Gymnasium's"])
+def test_a_mask_reaches_each_component(form):
+    parts = [np.array([0, 1], np.int8), np.array([1, 0, 1, 0], np.int8), np.ones(3, np.int8)]
+    several_of = tuple(torch.as_tensor(part).expand(5_000, -1) for part in parts)
+    mask = torch.cat(several_of, -1).bool() if form == "flat" else several_of
+    logits = torch.tensor([50.0, 0, 0, 50, 0, 0, 0, 0, 0]).expand(5_000, -1)
+    distribution = several(logits, DIGITS, mask)
+    actions = distribution.sample(seeded())
+    assert [set(column.tolist()) for column in actions.T] == [{1}, {0, 2}, {0, 1, 2}]
+    assert distribution.deterministic()[0].tolist() == [1, 0, 0]
+    torch.testing.assert_close(distribution.entropy()[0], torch.tensor(math.log(2 * 3)))
+    torch.testing.assert_close(distribution.log_prob(actions)[0], torch.tensor(-math.log(2 * 3)))
+
+
+def test_gymnasiums_masks_of_a_matrix_are_nested():
+    rows = ((torch.tensor([0, 1]), torch.tensor([0, 0, 1])), (torch.ones(1), torch.eye(4)[3]))
+    assert several(torch.zeros(10), MATRIX, rows).deterministic().tolist() == [[1, 2], [0, 3]]
+
+
+def test_a_component_that_allows_nothing_is_an_error():
+    mask = torch.tensor([True, True, False, False, False, False, True, True, True])
+    with pytest.raises(ModuleError, match="an action mask allows no action at all"):
+        several(torch.zeros(9), DIGITS, mask)
+
+
+@pytest.mark.parametrize(
+    ("space", "says", "fix"),
+    [
+        (spaces.Box(0, 999, (2,), np.int64), "has 1,000 integers", "max_integers=1000"),
+        (spaces.Box(0, 10**6, (2,), np.int64), "has 1,000,001 integers", None),
+        (spaces.Box(-np.inf, np.inf, (2,), np.int64), "env.wrappers", None),
+    ],
+)
+def test_a_box_of_many_integers_is_refused_with_what_to_do(space, says, fix):
+    with pytest.raises(CompositionError) as caught:
+        MultiCategoricalConfig().resolve(space)
+    (problem,) = caught.value.problems
+    assert (problem.path, problem.value, problem.fix) == ("max_integers", 256, fix)
+    assert says in problem.message
+    if fix:
+        raised = MultiCategoricalConfig(max_integers=1000)
+        assert raised.resolve(space) == raised
+
+
+def test_a_multi_discrete_may_have_many_categories():
+    config = MultiCategoricalConfig()
+    assert config.resolve(spaces.MultiDiscrete([1000])) == config
+
+
 # diagonal Gaussian
 
 
@@ -437,6 +554,7 @@ def test_a_log_std_that_starts_outside_its_range_is_refused(options):
 def test_classes_bind_to_a_space_without_a_config():
     for cls, space in (
         (CategoricalDistribution, spaces.Discrete(4)),
+        (MultiCategoricalDistribution, spaces.MultiDiscrete([3, 1])),
         (DiagGaussianDistribution, spaces.Box(-1, 1, (2,))),
     ):
         part = cls.for_space(space)

@@ -1,7 +1,7 @@
 """Catalog: picks an encoder for an observation space, a distribution for an action space."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
 from typing import Any, Self, TypeVar
@@ -103,7 +103,13 @@ class Catalog:
             config = _with_hints(family, name, rule, hints, space, path)
         if refusal := config.refusal(space):
             chosen = "" if reason is GIVEN else f" (chosen by rule `{reason.name}`)"
-            raise CompositionError(_unfit(config, refusal + chosen, space, path))
+            about = facts(space, key)
+            usual = [
+                rule.use.type
+                for _, rule in in_order(rules)
+                if rule.when.mismatch(about, algorithm, trunk) is None
+            ]
+            raise CompositionError(_unfit(config, refusal + chosen, space, path, usual))
         try:
             return config.resolve(space), reason
         except CompositionError as error:
@@ -150,9 +156,9 @@ def choice_of(path: str) -> str:
     return path.replace(".", "/") if path.count(".") == 1 else path
 
 
-def _unfit(config: Any, refusal: str, space: gym.Space, path: str) -> Problem:
-    """The problem of a part that cannot take the space; what could is named."""
-    fitting = _fitting(config.root, space)
+def _unfit(config: Any, refusal: str, space: gym.Space, path: str, usual: Sequence[str]) -> Problem:
+    """The problem of a part that cannot take the space; what could is named, the usual first."""
+    fitting = tuple(sorted(_fitting(config.root, space), key=lambda tag: tag not in usual[:1]))
     fix = f"{choice_of(path)}={fitting[0]}" if fitting else None
     return Problem(refusal, path=path, value=config.type, valid=fitting, fix=fix)
 

@@ -5,6 +5,7 @@ without is itself, and anything discrete counts from 0. Log-probabilities, entro
 actions are all in that space; `to_env` is the last thing before `env.step`.
 """
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any, Self, cast
 
@@ -15,28 +16,35 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from composer.config import Family
+from composer.spaces import Nested, category_counts, is_real
 
 
 class ActionMap:
     """Normalised actions → what `env.step` takes."""
 
+    counts: tuple[int, ...] = ()
+    """How many actions each component of a discrete space has."""
+
     def __init__(self, space: gym.Space) -> None:
         self.space = space
         self.dtype = np.dtype(cast(Any, space.dtype))
-        if isinstance(space, spaces.Box):
+        self.real = is_real(space)
+        if isinstance(space, spaces.Box) and self.real:
             low, high = space.low.astype(np.float64), space.high.astype(np.float64)
             finite = np.isfinite(low) & np.isfinite(high)
             lowest, highest = np.where(finite, low, -1.0), np.where(finite, high, 1.0)
             self.scale, self.offset = highest / 2 - lowest / 2, highest / 2 + lowest / 2
-            largest = np.finfo(self.dtype).max if np.issubdtype(self.dtype, np.floating) else np.inf
+            largest = np.finfo(self.dtype).max
             self.low, self.high = np.maximum(low, -largest), np.minimum(high, largest)
         else:
-            self.start = np.asarray(getattr(space, "start", 0))
+            self.counts = category_counts(space)
+            first = space.low if isinstance(space, spaces.Box) else getattr(space, "start", 0)
+            self.start = np.asarray(first).astype(np.int64)  # with uint64 a sum would be a float
 
     def __call__(self, actions: Tensor) -> np.ndarray:
         """actions: `(*B, *shape)` normalised → the same shape, in the space, of its dtype."""
         values = actions.detach().cpu().numpy()
-        if isinstance(self.space, spaces.Box):
+        if self.real:
             with np.errstate(over="ignore"):  # an infinite product is clipped to the bound
                 scaled = values * self.scale + self.offset
             return np.asarray(np.clip(scaled, self.low, self.high), self.dtype)
@@ -46,10 +54,22 @@ class ActionMap:
 class Distribution(ABC):
     """Distributions over actions for a batch: one for each of the leading axes `*B`."""
 
-    def __init__(self, inputs: Tensor, action_map: ActionMap, mask: Tensor | None = None) -> None:
+    def __init__(self, inputs: Tensor, action_map: ActionMap, mask: Nested = None) -> None:
         self.inputs = inputs
         self.action_map = action_map
         self.mask = mask
+        self.shape = action_map.space.shape or ()
+
+    def _shaped(self, flat: Tensor) -> Tensor:
+        """`(*B, A)` → `(*B, *shape)`."""
+        return flat if len(self.shape) == 1 else flat.reshape((*flat.shape[:-1], *self.shape))
+
+    def _flat(self, actions: Tensor) -> Tensor:
+        """`(*B, *shape)` → `(*B, A)`."""
+        if len(self.shape) == 1:
+            return actions
+        lead = actions.shape[: actions.dim() - len(self.shape)]
+        return actions.reshape((*lead, math.prod(self.shape)))
 
     @classmethod
     @abstractmethod
@@ -136,8 +156,8 @@ class ActionDistribution(nn.Module, ABC):
         """outputs: `(*B, in_dim)` of the policy head → `(*B, inputs_dim)`."""
 
     @abstractmethod
-    def forward(self, inputs: Tensor, mask: Tensor | None = None) -> Distribution:
-        """inputs: `(*B, inputs_dim)`; mask: what may be chosen, True where it may."""
+    def forward(self, inputs: Tensor, mask: Nested = None) -> Distribution:
+        """inputs: `(*B, inputs_dim)`; mask: what may be chosen, as the distribution says."""
 
 
 class PlainDistribution(ActionDistribution):
@@ -152,7 +172,7 @@ class PlainDistribution(ActionDistribution):
     def inputs(self, outputs: Tensor) -> Tensor:
         return outputs
 
-    def forward(self, inputs: Tensor, mask: Tensor | None = None) -> Distribution:
+    def forward(self, inputs: Tensor, mask: Nested = None) -> Distribution:
         return self.distribution(inputs, self.action_map, mask)
 
 

@@ -4,9 +4,7 @@ import math
 from typing import Any, Literal
 
 import gymnasium as gym
-import numpy as np
 import torch
-from gymnasium import spaces
 from pydantic import model_validator
 from torch import Tensor, nn
 
@@ -18,7 +16,7 @@ from composer.distributions.base import (
 )
 from composer.errors import Problem
 from composer.problems import invalid_keys
-from composer.spaces import describe, flat_dim
+from composer.spaces import Nested, describe, flat_dim, is_real
 
 LOG_2PI = math.log(2 * math.pi)
 
@@ -50,7 +48,7 @@ class DiagGaussianConfig(DistributionConfig):
         raise invalid_keys((name, getattr(self, name), Problem(message)))
 
     def refusal(self, space: gym.Space) -> str | None:
-        if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
+        if is_real(space):
             return None
         return f"`diag_gaussian` acts in a Box of floats, not {describe(space)}"
 
@@ -106,27 +104,20 @@ class DiagGaussian(ActionDistribution):
         log_std = (log_std + self.log_std_init).clamp(self.log_std_min, self.log_std_max)
         return torch.cat([mean, log_std], -1)
 
-    def forward(self, inputs: Tensor, mask: Tensor | None = None) -> "DiagGaussianDistribution":
+    def forward(self, inputs: Tensor, mask: Nested = None) -> "DiagGaussianDistribution":
         return DiagGaussianDistribution(inputs, self.action_map, mask)
 
 
 class DiagGaussianDistribution(Distribution):
     """Inputs are means ‖ log-stds `(*B, 2A)`; actions are `(*B, *shape)` floats, unclipped."""
 
-    def __init__(self, inputs: Tensor, action_map: ActionMap, mask: Tensor | None = None) -> None:
+    def __init__(self, inputs: Tensor, action_map: ActionMap, mask: Nested = None) -> None:
         super().__init__(inputs, action_map, mask)
         self.mean, self.log_std = inputs.chunk(2, -1)  # (*B, A) each
-        self.shape = action_map.space.shape or ()
 
     @classmethod
     def required_input_dim(cls, space: gym.Space) -> int:
         return 2 * flat_dim(space)
-
-    def _shaped(self, flat: Tensor) -> Tensor:
-        return flat if len(self.shape) == 1 else flat.reshape((*flat.shape[:-1], *self.shape))
-
-    def _flat(self, actions: Tensor) -> Tensor:
-        return actions if len(self.shape) == 1 else actions.reshape(self.mean.shape)
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
         mean = self.mean.detach()

@@ -9,6 +9,7 @@ actions get on average (`random_return`), both at its default arguments.
     ContextualBandit  ... when a Discrete observation tells
     MultiDiscreteBandit, MultiBinaryBandit, ImageBandit
                       ... when a MultiDiscrete, a MultiBinary, an image tells
+    DigitsBandit      ... of several choices at once, a MultiDiscrete
     Chain             is a late reward worth more than an early one?
     Reach1D           a Box action with asymmetric bounds
     ReachTruncated    ... over episodes that end by truncation only
@@ -23,6 +24,7 @@ import gymnasium as gym
 from composer.testing.bandits import (
     Bandit,
     ContextualBandit,
+    DigitsBandit,
     ImageBandit,
     MultiBinaryBandit,
     MultiDiscreteBandit,
@@ -39,6 +41,7 @@ __all__ = [
     "ContextualBandit",
     "Counter",
     "CounterVector",
+    "DigitsBandit",
     "ImageBandit",
     "MultiBinaryBandit",
     "MultiDiscreteBandit",
@@ -55,6 +58,7 @@ PROBLEMS = (
     MultiDiscreteBandit,
     MultiBinaryBandit,
     ImageBandit,
+    DigitsBandit,
     Chain,
     Reach1D,
     ReachTruncated,
