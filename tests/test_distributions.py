@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from torch.distributions import Categorical, Independent, Normal, kl_divergence
+from torch.distributions import Bernoulli, Categorical, Independent, Normal, kl_divergence
 
 from composer.distributions.base import DeterministicDistribution, DistributionConfig
+from composer.distributions.bernoulli import BernoulliConfig, BernoulliDistribution
 from composer.distributions.categorical import CategoricalConfig, CategoricalDistribution
 from composer.distributions.diag_gaussian import DiagGaussianConfig, DiagGaussianDistribution
 from composer.distributions.multi_categorical import (
@@ -25,6 +26,8 @@ SPACES = [
     spaces.Discrete(4, start=10, dtype=np.int32),
     spaces.MultiDiscrete([3, 1, 4]),
     spaces.MultiDiscrete([[2, 3], [4, 5]], start=[[7, -2], [0, 1]], dtype=np.int32),
+    spaces.MultiBinary(3),
+    spaces.MultiBinary([2, 1, 2]),
     spaces.Box(-2, 1, (2,), np.int64),
     spaces.Box(np.array([[0, 250]]), np.array([[3, 255]]), dtype=np.uint8),
     spaces.Box(-128, 127, (), np.int8),
@@ -84,6 +87,10 @@ def categorical(logits, mask=None):
 
 def several(logits, space, mask=None):
     return MultiCategoricalConfig().bind(space)(logits, mask)
+
+
+def bits(logits, mask=None):
+    return BernoulliConfig().bind(spaces.MultiBinary(logits.shape[-1]))(logits, mask)
 
 
 def gaussian(mean, log_std, space=None):
@@ -236,6 +243,11 @@ def test_a_deterministic_distribution_takes_the_actions_themselves():
             DiagGaussianConfig(),
             spaces.Box(0, 9, (2,), np.int32),
             "`diag_gaussian` acts in a Box of floats, not Box(2,) int32",
+        ),
+        (
+            BernoulliConfig(),
+            spaces.MultiDiscrete([2, 2]),
+            "`bernoulli` acts in a MultiBinary space, not MultiDiscrete([2, 2])",
         ),
         (
             MultiCategoricalConfig(),
@@ -467,6 +479,62 @@ def test_a_multi_discrete_may_have_many_categories():
     assert config.resolve(spaces.MultiDiscrete([1000])) == config
 
 
+# bits
+
+
+def test_the_probabilities_of_all_bits_sum_to_one():
+    actions = torch.tensor(list(itertools.product(range(2), repeat=3)))
+    distribution = bits(torch.randn(3, generator=seeded()).expand(8, -1))
+    torch.testing.assert_close(distribution.log_prob(actions).exp().sum(), torch.tensor(1.0))
+
+
+def test_bits_are_torchs():
+    logits, others = 3 * torch.randn(2, 6, 4, generator=seeded())
+    ours, theirs = bits(logits), Independent(Bernoulli(logits=logits), 1)
+    actions = ours.sample(seeded())
+    torch.testing.assert_close(ours.log_prob(actions), theirs.log_prob(actions.float()))
+    torch.testing.assert_close(ours.entropy(), theirs.entropy())
+    rest = Independent(Bernoulli(logits=others), 1)
+    torch.testing.assert_close(ours.kl(bits(others)), kl_divergence(theirs, rest))
+
+
+def test_the_deterministic_action_sets_the_bits_that_are_more_probable_than_not():
+    assert bits(torch.tensor([-1.0, 2.0, 0.5])).deterministic().tolist() == [0, 1, 1]
+
+
+def test_bits_of_a_matrix_are_in_the_order_of_its_elements():
+    part = BernoulliConfig().bind(spaces.MultiBinary([2, 3]))
+    distribution = part(torch.tensor([9.0, -9, -9, -9, 9, 9]))
+    assert distribution.to_env(distribution.deterministic()).tolist() == [[1, 0, 0], [0, 1, 1]]
+
+
+def test_enormous_log_odds_stay_finite():
+    logits = torch.tensor([1e30, -1e30], requires_grad=True)
+    distribution = bits(logits)
+    assert distribution.sample(seeded()).tolist() == [1, 0]
+    entropy = distribution.entropy()
+    entropy.backward()
+    assert (entropy.item(), logits.grad.tolist()) == (0.0, [0.0, 0.0])
+
+
+def test_a_mask_of_bits_forbids_forces_or_frees_each():
+    space = spaces.MultiBinary([2, 2])
+    mask = torch.tensor([[0, 1], [2, 2]], dtype=torch.int8)
+    logits = torch.tensor([5.0, -5.0, 0.0, 0.0]).expand(5_000, -1)
+    distribution = BernoulliConfig().bind(space)(logits, mask)
+    samples = distribution.sample(seeded())
+    assert (samples[:, 0] == torch.tensor([0, 1])).all()
+    assert {tuple(row) for row in samples[:, 1].tolist()} == {(0, 0), (0, 1), (1, 0), (1, 1)}
+    torch.testing.assert_close(distribution.entropy()[0], torch.tensor(2 * math.log(2)))
+    torch.testing.assert_close(distribution.log_prob(samples)[0], torch.tensor(-2 * math.log(2)))
+
+
+@pytest.mark.parametrize("mask", [torch.tensor([True, False]), torch.tensor([0, 3])])
+def test_a_mask_of_bits_that_cannot_be_meant_is_an_error(mask):
+    with pytest.raises(ModuleError, match="0 where a bit must not be set, 1 where it must be"):
+        bits(torch.zeros(2), mask)
+
+
 # diagonal Gaussian
 
 
@@ -554,6 +622,7 @@ def test_a_log_std_that_starts_outside_its_range_is_refused(options):
 def test_classes_bind_to_a_space_without_a_config():
     for cls, space in (
         (CategoricalDistribution, spaces.Discrete(4)),
+        (BernoulliDistribution, spaces.MultiBinary(4)),
         (MultiCategoricalDistribution, spaces.MultiDiscrete([3, 1])),
         (DiagGaussianDistribution, spaces.Box(-1, 1, (2,))),
     ):

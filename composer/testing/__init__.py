@@ -9,7 +9,8 @@ actions get on average (`random_return`), both at its default arguments.
     ContextualBandit  ... when a Discrete observation tells
     MultiDiscreteBandit, MultiBinaryBandit, ImageBandit
                       ... when a MultiDiscrete, a MultiBinary, an image tells
-    DigitsBandit      ... of several choices at once, a MultiDiscrete
+    DigitsBandit, BitsBandit
+                      ... of several choices at once, a MultiDiscrete, a MultiBinary
     Chain             is a late reward worth more than an early one?
     Reach1D           a Box action with asymmetric bounds
     ReachTruncated    ... over episodes that end by truncation only
@@ -23,6 +24,7 @@ import gymnasium as gym
 
 from composer.testing.bandits import (
     Bandit,
+    BitsBandit,
     ContextualBandit,
     DigitsBandit,
     ImageBandit,
@@ -37,6 +39,7 @@ from composer.testing.probes import Counter, CounterVector, Raises
 __all__ = [
     "PROBLEMS",
     "Bandit",
+    "BitsBandit",
     "Chain",
     "ContextualBandit",
     "Counter",
@@ -59,6 +62,7 @@ PROBLEMS = (
     MultiBinaryBandit,
     ImageBandit,
     DigitsBandit,
+    BitsBandit,
     Chain,
     Reach1D,
     ReachTruncated,

@@ -147,3 +147,12 @@ class DigitsBandit(CopyingBandit):
 
     def __init__(self) -> None:
         super().__init__(spaces.MultiDiscrete([3, 4], start=[2, -1]))
+
+
+class BitsBandit(CopyingBandit):
+    """Four bits of a MultiBinary."""
+
+    random_return: ClassVar[float] = 1 / 2
+
+    def __init__(self) -> None:
+        super().__init__(spaces.MultiBinary(4))
