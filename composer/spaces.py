@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, TypeGuard, cast
 
 import gymnasium as gym
 import numpy as np
@@ -111,7 +111,7 @@ def _(space: spaces.MultiBinary) -> int:
     return math.prod(space.shape)
 
 
-def is_real(space: gym.Space) -> bool:
+def is_real(space: gym.Space) -> TypeGuard[spaces.Box]:
     """Whether a space is a Box of floats."""
     return isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating)
 

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from torch.distributions import Bernoulli, Categorical, Independent, Normal, kl_divergence
+from torch.distributions import (
+    Bernoulli,
+    Categorical,
+    Independent,
+    Normal,
+    TanhTransform,
+    TransformedDistribution,
+    kl_divergence,
+)
 
 from composer.distributions.base import DeterministicDistribution, DistributionConfig
 from composer.distributions.bernoulli import BernoulliConfig, BernoulliDistribution
@@ -15,6 +23,10 @@ from composer.distributions.diag_gaussian import DiagGaussianConfig, DiagGaussia
 from composer.distributions.multi_categorical import (
     MultiCategoricalConfig,
     MultiCategoricalDistribution,
+)
+from composer.distributions.squashed_gaussian import (
+    SquashedGaussianConfig,
+    SquashedGaussianDistribution,
 )
 from composer.errors import CompositionError, ConfigError, ModuleError
 from composer.spaces import describe
@@ -53,8 +65,11 @@ def conformance():
     """Every distribution, plain and with options, with every space it acts in."""
     for tag in DistributionConfig.tags():
         options = [{}]
-        if tag == "diag_gaussian":
-            options.append({"log_std": "dependent", "log_std_init": -0.5})
+        if tag in ("diag_gaussian", "squashed_gaussian"):
+            options = [
+                {"log_std": "independent"},
+                {"log_std": "dependent", "log_std_init": -0.5},
+            ]
         for space, option in itertools.product(SPACES, options):
             config = DistributionConfig.parse({"type": tag, **option})
             if config.refusal(space) is None:
@@ -225,6 +240,12 @@ def test_a_deterministic_distribution_takes_the_actions_themselves():
 
 # refusals
 
+OPEN = spaces.Box(np.zeros(2), np.array([1, np.inf]), dtype=np.float64)
+UNBOUNDED = (
+    "acts between finite bounds, and Box(2,) float64 has an infinite one\n"
+    "choose a distribution that needs no bounds, or bound the actions by `env.wrappers`"
+)
+
 
 @pytest.mark.parametrize(
     ("config", "space", "message"),
@@ -244,6 +265,12 @@ def test_a_deterministic_distribution_takes_the_actions_themselves():
             spaces.Box(0, 9, (2,), np.int32),
             "`diag_gaussian` acts in a Box of floats, not Box(2,) int32",
         ),
+        (
+            SquashedGaussianConfig(),
+            spaces.Box(0, 9, (2,), np.int32),
+            "`squashed_gaussian` acts in a Box of floats, not Box(2,) int32",
+        ),
+        (SquashedGaussianConfig(), OPEN, f"`squashed_gaussian` {UNBOUNDED}"),
         (
             BernoulliConfig(),
             spaces.MultiDiscrete([2, 2]),
@@ -611,12 +638,94 @@ def test_the_log_std_is_clipped_to_its_range():
     assert free.inputs(torch.zeros(2))[2:].tolist() == [1.0, 1.0]
 
 
+@pytest.mark.parametrize("config", [DiagGaussianConfig, SquashedGaussianConfig])
 @pytest.mark.parametrize(
     "options", [{"log_std_init": 3.0}, {"log_std_min": 1.0}, {"log_std_init": -21.0}]
 )
-def test_a_log_std_that_starts_outside_its_range_is_refused(options):
+def test_a_log_std_that_starts_outside_its_range_is_refused(config, options):
     with pytest.raises(ConfigError, match=r"must lie between log_std_min .* and log_std_max"):
-        DiagGaussianConfig.parse(options)
+        config.parse(options)
+
+
+# squashed Gaussian
+
+UNIT = spaces.Box(-1, 1, (1,), np.float32)
+
+
+def squashed(mean, log_std, space=None):
+    space = space or spaces.Box(-1, 1, (mean.shape[-1],), np.float32)
+    return SquashedGaussianConfig().bind(space)(torch.cat([mean, log_std], -1))
+
+
+@pytest.mark.parametrize("log_std", [-1.0, 0.0, 0.7])
+def test_the_squashed_density_integrates_to_one_between_the_bounds(log_std):
+    before = torch.linspace(-15, 15, 20_001, dtype=torch.float64).unsqueeze(-1)
+    distribution = squashed(torch.full_like(before, 0.3), torch.full_like(before, log_std))
+    density = distribution.log_prob(before).exp()
+    assert torch.trapezoid(density, before[:, 0].tanh()).item() == pytest.approx(1.0, abs=1e-4)
+
+
+def test_the_squashed_gaussian_is_torchs():
+    mean, log_std = torch.randn(2, 6, 3, generator=seeded(), dtype=torch.float64)
+    theirs = Independent(TransformedDistribution(Normal(mean, log_std.exp()), TanhTransform()), 1)
+    before = torch.randn(6, 3, generator=seeded(1), dtype=torch.float64)
+    ours = squashed(mean, log_std).log_prob(before)
+    torch.testing.assert_close(ours, theirs.log_prob(before.tanh()))
+
+
+def test_the_squashed_log_prob_is_finite_however_far_out():
+    before = torch.tensor([[60.0], [-60.0]], requires_grad=True)
+    log_prob = squashed(torch.zeros(2, 1), torch.zeros(2, 1)).log_prob(before)
+    expected = Normal(0, 1).log_prob(torch.tensor(60.0)) - 2 * (math.log(2) - 60)
+    torch.testing.assert_close(log_prob, expected.expand(2))
+    log_prob.sum().backward()
+    assert before.grad.isfinite().all()
+
+
+def test_what_is_kept_is_before_the_tanh_and_the_environment_gets_what_is_after():
+    distribution = squashed(torch.zeros(2), torch.zeros(2), spaces.Box(0, 4, (2,)))
+    np.testing.assert_allclose(
+        distribution.to_env(torch.tensor([0.5, -100.0])), [2 + 2 * math.tanh(0.5), 0.0]
+    )
+
+
+def test_the_deterministic_action_of_a_squashed_gaussian_is_the_tanh_of_its_mean():
+    distribution = squashed(torch.tensor([0.5]), torch.tensor([1.0]))
+    expected = torch.tensor([0.5]).tanh().numpy()
+    np.testing.assert_allclose(distribution.to_env(distribution.deterministic()), expected)
+    certain = distribution.to_deterministic()
+    np.testing.assert_allclose(certain.to_env(certain.sample()), expected)
+
+
+def test_the_divergence_of_squashed_gaussians_is_that_of_their_bases():
+    mean, log_std, other_mean, other_log_std = torch.randn(4, 6, 3, generator=seeded())
+    torch.testing.assert_close(
+        squashed(mean, log_std).kl(squashed(other_mean, other_log_std)),
+        gaussian(mean, log_std).kl(gaussian(other_mean, other_log_std)),
+    )
+
+
+@pytest.mark.parametrize(("std", "error"), [(0.1, 1e-4), (1.0, 1e-4), (2.0, 1e-3), (7.3, 0.1)])
+def test_the_squashed_entropy_is_as_near_as_it_says(std, error):
+    means = torch.tensor([0.0, 0.5, 2.0, 6.0], dtype=torch.float64).unsqueeze(-1)
+    log_std = torch.full_like(means, math.log(std))
+    z = torch.linspace(-9, 9, 100_001, dtype=torch.float64)
+    weight = Normal(0, 1).log_prob(z).exp()
+    for mean, entropy in zip(means, squashed(means, log_std).entropy(), strict=True):
+        before = (mean + std * z).unsqueeze(-1)
+        many = squashed(mean.expand_as(before), torch.full_like(before, math.log(std)))
+        surprise = torch.trapezoid(-weight * many.log_prob(before), z)
+        assert entropy.item() == pytest.approx(surprise.item(), abs=error)
+
+
+def test_the_squashed_entropy_has_a_gradient_that_narrows_what_lies_at_the_bounds():
+    log_std = torch.tensor([2.0], requires_grad=True)
+    squashed(torch.zeros(1), log_std).entropy().backward()
+    assert log_std.grad.item() < 0
+
+
+def test_a_squashed_gaussians_spread_depends_on_the_state_by_default():
+    assert SquashedGaussianConfig().in_dim(UNIT) == 2
 
 
 def test_classes_bind_to_a_space_without_a_config():
@@ -625,6 +734,7 @@ def test_classes_bind_to_a_space_without_a_config():
         (BernoulliDistribution, spaces.MultiBinary(4)),
         (MultiCategoricalDistribution, spaces.MultiDiscrete([3, 1])),
         (DiagGaussianDistribution, spaces.Box(-1, 1, (2,))),
+        (SquashedGaussianDistribution, spaces.Box(-1, 1, (2,))),
     ):
         part = cls.for_space(space)
         assert part.inputs_dim == 4 == cls.required_input_dim(space)

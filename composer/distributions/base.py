@@ -5,8 +5,10 @@ without is itself, and anything discrete counts from 0. Log-probabilities, entro
 actions are all in that space; `to_env` is the last thing before `env.step`.
 """
 
+import functools
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, Self, cast
 
 import gymnasium as gym
@@ -16,7 +18,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from composer.config import Family
-from composer.spaces import Nested, category_counts, is_real
+from composer.spaces import Nested, category_counts, describe, is_real
 
 
 class ActionMap:
@@ -25,11 +27,12 @@ class ActionMap:
     counts: tuple[int, ...] = ()
     """How many actions each component of a discrete space has."""
 
-    def __init__(self, space: gym.Space) -> None:
+    def __init__(self, space: gym.Space, into: Callable[[Tensor], Tensor] | None = None) -> None:
         self.space = space
+        self.into = into
         self.dtype = np.dtype(cast(Any, space.dtype))
         self.real = is_real(space)
-        if isinstance(space, spaces.Box) and self.real:
+        if is_real(space):
             low, high = space.low.astype(np.float64), space.high.astype(np.float64)
             finite = np.isfinite(low) & np.isfinite(high)
             lowest, highest = np.where(finite, low, -1.0), np.where(finite, high, 1.0)
@@ -41,8 +44,15 @@ class ActionMap:
             first = space.low if isinstance(space, spaces.Box) else getattr(space, "start", 0)
             self.start = np.asarray(first).astype(np.int64)  # with uint64 a sum would be a float
 
+    @functools.cached_property
+    def squashed(self) -> "ActionMap":
+        """The same for actions that are kept as they are before a tanh."""
+        return ActionMap(self.space, torch.tanh)
+
     def __call__(self, actions: Tensor) -> np.ndarray:
         """actions: `(*B, *shape)` normalised → the same shape, in the space, of its dtype."""
+        if self.into is not None:
+            actions = self.into(actions)
         values = actions.detach().cpu().numpy()
         if self.real:
             with np.errstate(over="ignore"):  # an infinite product is clipped to the bound
@@ -202,3 +212,15 @@ class DistributionConfig(Family, family="distribution"):
     def summary(self, space: gym.Space) -> Any:
         """What `explain` says beside the name."""
         return None
+
+
+def refuse_unless_bounded(tag: str, space: gym.Space) -> str | None:
+    """The refusal of a distribution that acts between finite bounds only."""
+    if not is_real(space):
+        return f"`{tag}` acts in a Box of floats, not {describe(space)}"
+    if space.is_bounded():
+        return None
+    return (
+        f"`{tag}` acts between finite bounds, and {describe(space)} has an infinite one\n"
+        "choose a distribution that needs no bounds, or bound the actions by `env.wrappers`"
+    )
