@@ -7,7 +7,9 @@ import pytest
 import torch
 from gymnasium import spaces
 from torch.distributions import (
+    AffineTransform,
     Bernoulli,
+    Beta,
     Categorical,
     Independent,
     Normal,
@@ -18,6 +20,7 @@ from torch.distributions import (
 
 from composer.distributions.base import DeterministicDistribution, DistributionConfig
 from composer.distributions.bernoulli import BernoulliConfig, BernoulliDistribution
+from composer.distributions.beta import BetaConfig, BetaDistribution
 from composer.distributions.categorical import CategoricalConfig, CategoricalDistribution
 from composer.distributions.diag_gaussian import DiagGaussianConfig, DiagGaussianDistribution
 from composer.distributions.multi_categorical import (
@@ -271,6 +274,7 @@ UNBOUNDED = (
             "`squashed_gaussian` acts in a Box of floats, not Box(2,) int32",
         ),
         (SquashedGaussianConfig(), OPEN, f"`squashed_gaussian` {UNBOUNDED}"),
+        (BetaConfig(), OPEN, f"`beta` {UNBOUNDED}"),
         (
             BernoulliConfig(),
             spaces.MultiDiscrete([2, 2]),
@@ -728,6 +732,67 @@ def test_a_squashed_gaussians_spread_depends_on_the_state_by_default():
     assert SquashedGaussianConfig().in_dim(UNIT) == 2
 
 
+# beta
+
+
+def beta(inputs, space=None):
+    return BetaConfig().bind(space or spaces.Box(-1, 1, (inputs.shape[-1] // 2,)))(inputs)
+
+
+def torchs_beta(inputs):
+    alpha, beta = (1 + torch.nn.functional.softplus(inputs)).chunk(2, -1)
+    stretch = AffineTransform(-1.0, 2.0)
+    return Beta(alpha, beta), TransformedDistribution(Beta(alpha, beta), stretch)
+
+
+@pytest.mark.parametrize("inputs", [[0.0, 0.0], [-3.0, 5.0], [40.0, 30.0], [-200.0, -200.0]])
+def test_the_beta_density_integrates_to_one_between_the_bounds(inputs):
+    points = torch.linspace(-1, 1, 20_003, dtype=torch.float64)[1:-1].unsqueeze(-1)
+    distribution = beta(torch.tensor(inputs, dtype=torch.float64).expand(20_001, -1))
+    density = distribution.log_prob(points).exp()
+    assert torch.trapezoid(density, points[:, 0]).item() == pytest.approx(1.0, abs=2e-3)
+
+
+def test_the_beta_is_torchs_stretched():
+    inputs, others = 3 * torch.randn(2, 6, 8, generator=seeded(), dtype=torch.float64)
+    ours, (theirs, stretched) = beta(inputs), torchs_beta(inputs)
+    actions = ours.sample(seeded())
+    torch.testing.assert_close(ours.log_prob(actions), stretched.log_prob(actions).sum(-1))
+    torch.testing.assert_close(ours.entropy(), (theirs.entropy() + math.log(2)).sum(-1))
+    divergence = kl_divergence(theirs, torchs_beta(others)[0]).sum(-1)
+    torch.testing.assert_close(ours.kl(beta(others)), divergence)
+
+
+def test_beta_samples_have_its_mean_and_spread():
+    inputs = torch.tensor([1.0, 2.0])
+    samples = beta(inputs.expand(20_000, -1)).sample(seeded())
+    theirs = torchs_beta(inputs)[0]
+    assert samples.mean().item() == pytest.approx(2 * theirs.mean.item() - 1, abs=0.02)
+    assert samples.std().item() == pytest.approx(2 * theirs.stddev.item(), rel=0.02)
+
+
+def test_the_deterministic_action_of_a_beta_is_where_its_density_is_highest():
+    points = torch.linspace(-0.999, 0.999, 9_991, dtype=torch.float64).unsqueeze(-1)
+    distribution = beta(torch.tensor([3.0, 1.0], dtype=torch.float64).expand(len(points), -1))
+    best = points[distribution.log_prob(points).argmax()]
+    torch.testing.assert_close(distribution.deterministic()[0], best, atol=3e-4, rtol=0)
+
+
+def test_a_flat_beta_has_its_mode_in_the_middle():
+    inputs = torch.full((2,), -1e4, requires_grad=True)
+    distribution = beta(inputs, spaces.Box(2, 4, (1,)))
+    assert distribution.to_env(distribution.deterministic()).tolist() == [3.0]
+    assert distribution.entropy().item() == pytest.approx(math.log(2), abs=1e-6)
+
+
+def test_beta_samples_at_the_bounds_have_a_finite_density():
+    distribution = beta(torch.tensor([[-50.0, 500.0], [500.0, -50.0], [9e4, -9.0]]))
+    for seed in range(50):
+        samples = distribution.sample(seeded(seed))
+        assert (samples.abs() < 1).all()
+        assert distribution.log_prob(samples).isfinite().all()
+
+
 def test_classes_bind_to_a_space_without_a_config():
     for cls, space in (
         (CategoricalDistribution, spaces.Discrete(4)),
@@ -735,6 +800,7 @@ def test_classes_bind_to_a_space_without_a_config():
         (MultiCategoricalDistribution, spaces.MultiDiscrete([3, 1])),
         (DiagGaussianDistribution, spaces.Box(-1, 1, (2,))),
         (SquashedGaussianDistribution, spaces.Box(-1, 1, (2,))),
+        (BetaDistribution, spaces.Box(-1, 1, (2,))),
     ):
         part = cls.for_space(space)
         assert part.inputs_dim == 4 == cls.required_input_dim(space)

@@ -11,6 +11,7 @@ from composer.columns import Columns
 NARROW = {
     "diag_gaussian": {"log_std_init": -1.5},
     "squashed_gaussian": {"log_std_init": -1.5, "log_std": "independent"},
+    "beta": {},
 }
 """Samples near the mean, so that a few thousand steps tell one action from the next."""
 
@@ -56,7 +57,7 @@ def test_ppo_finds_the_optimum(problem):
     assert mean >= problem.optimal_return - SLACK.get(name, 0.0)
 
 
-@pytest.mark.parametrize("distribution", ["squashed_gaussian"])
+@pytest.mark.parametrize("distribution", ["squashed_gaussian", "beta"])
 def test_ppo_reaches_with_what_stays_between_bounds(distribution):
     _, mean = trained("Reach1D", distribution=distribution)
     assert mean >= testing.Reach1D.optimal_return - SLACK["Reach1D"]
