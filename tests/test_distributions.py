@@ -22,6 +22,7 @@ from composer.distributions.base import DeterministicDistribution, DistributionC
 from composer.distributions.bernoulli import BernoulliConfig, BernoulliDistribution
 from composer.distributions.beta import BetaConfig, BetaDistribution
 from composer.distributions.categorical import CategoricalConfig, CategoricalDistribution
+from composer.distributions.deterministic import DeterministicConfig
 from composer.distributions.diag_gaussian import DiagGaussianConfig, DiagGaussianDistribution
 from composer.distributions.multi_categorical import (
     MultiCategoricalConfig,
@@ -81,6 +82,9 @@ def conformance():
 
 
 PAIRS = list(conformance())
+sampling = pytest.mark.parametrize(
+    ("config", "space"), [pair for pair in PAIRS if pair.values[0].has_density]
+)
 conforms = pytest.mark.parametrize(("config", "space"), PAIRS)
 
 
@@ -160,7 +164,7 @@ def test_a_generator_makes_samples_reproducible_and_leaves_the_global_one(config
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@conforms
+@sampling
 def test_samples_have_no_gradient_and_log_probs_have(config, space):
     part = config.build(space)
     outputs = torch.randn(5, part.in_dim, requires_grad=True)
@@ -208,7 +212,7 @@ def test_entropy_matches_monte_carlo(config, space):
     assert surprise.mean().item() == pytest.approx(many.entropy()[0].item(), abs=error)
 
 
-@conforms
+@sampling
 def test_divergence_matches_monte_carlo(config, space):
     part = config.build(space)
     inputs = [part.inputs(torch.randn(part.in_dim, generator=seeded(seed))) for seed in (1, 2)]
@@ -239,6 +243,27 @@ def test_a_deterministic_distribution_takes_the_actions_themselves():
     space = spaces.Box(-1, 1, (2, 3))
     assert DeterministicDistribution.required_input_dim(space) == 6
     assert DeterministicDistribution.required_input_dim(spaces.Discrete(4)) == 1
+
+
+# deterministic
+
+
+def test_a_deterministic_action_is_the_tanh_of_the_outputs_and_they_learn_through_it():
+    part = DeterministicConfig().build(spaces.Box(0, 4, (1, 2)))
+    outputs = torch.tensor([0.5, -90.0], requires_grad=True)
+    distribution = part(part.inputs(outputs))
+    action = distribution.sample()
+    np.testing.assert_allclose(distribution.to_env(action), [[2 + 2 * math.tanh(0.5), 0]], 1e-6)
+    distribution.deterministic().sum().backward()
+    torch.testing.assert_close(outputs.grad, 1 - outputs.detach().tanh() ** 2)
+
+
+def test_a_deterministic_distribution_says_that_no_log_prob_is_to_be_learnt_from():
+    assert not DeterministicConfig.has_density
+    made_of = DeterministicConfig().bind(spaces.Box(-1, 1, (2,)))(torch.tensor([0.1, 0.2]))
+    assert made_of.log_prob(torch.tensor([0.1, 0.2])) == 0
+    assert made_of.log_prob(torch.tensor([0.1, 0.3])) == -torch.inf
+    assert made_of.entropy() == 0
 
 
 # refusals
@@ -275,6 +300,7 @@ UNBOUNDED = (
         ),
         (SquashedGaussianConfig(), OPEN, f"`squashed_gaussian` {UNBOUNDED}"),
         (BetaConfig(), OPEN, f"`beta` {UNBOUNDED}"),
+        (DeterministicConfig(), OPEN, f"`deterministic` {UNBOUNDED}"),
         (
             BernoulliConfig(),
             spaces.MultiDiscrete([2, 2]),

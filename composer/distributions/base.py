@@ -9,7 +9,7 @@ import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Self, cast
+from typing import Any, ClassVar, Self, cast
 
 import gymnasium as gym
 import numpy as np
@@ -188,6 +188,9 @@ class PlainDistribution(ActionDistribution):
 
 class DistributionConfig(Family, family="distribution"):
     """Policy outputs → actions."""
+
+    has_density: ClassVar[bool] = True
+    """An algorithm can learn from its log-probabilities."""
 
     @abstractmethod
     def refusal(self, space: gym.Space) -> str | None:
