@@ -434,6 +434,13 @@ def test_gymnasiums_own_masks_of_int8_are_masks():
     assert categorical(torch.zeros(1, 3), mask).probs.tolist() == [[0.5, 0.0, 0.5]]
 
 
+@pytest.mark.parametrize("tag", ["beta", "deterministic", "diag_gaussian", "squashed_gaussian"])
+def test_a_mask_of_what_is_no_choice_is_an_error(tag):
+    part = DistributionConfig.parse({"type": tag}).bind(spaces.Box(-1, 1, (2,)))
+    with pytest.raises(ModuleError, match=r"an action mask forbids choices, and Box.* has none"):
+        part(torch.zeros(part.inputs_dim), torch.ones(2))
+
+
 def test_one_mask_serves_all_leading_axes():
     distribution = categorical(torch.zeros(2, 5, 3), torch.tensor([True, False, True]))
     assert distribution.probs.shape == (2, 5, 3)

@@ -2,7 +2,8 @@
 
 A distribution lives in a normalised space: a Box dimension with finite bounds is [-1, 1], one
 without is itself, and anything discrete counts from 0. Log-probabilities, entropies and stored
-actions are all in that space; `to_env` is the last thing before `env.step`.
+actions are all in that space; `to_env` is the last thing before `env.step`. Only what is squashed
+is kept as it was before.
 """
 
 import functools
@@ -18,11 +19,17 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from composer.config import Family
+from composer.errors import ModuleError
 from composer.spaces import Nested, category_counts, describe, is_real
 
 
 class ActionMap:
-    """Normalised actions → what `env.step` takes."""
+    """Normalised actions → what `env.step` takes.
+
+    Args:
+        space: The actions of a single environment.
+        into: From actions as they are kept into the normalised space, where that is not the same.
+    """
 
     counts: tuple[int, ...] = ()
     """How many actions each component of a discrete space has."""
@@ -65,6 +72,9 @@ class Distribution(ABC):
     """Distributions over actions for a batch: one for each of the leading axes `*B`."""
 
     def __init__(self, inputs: Tensor, action_map: ActionMap, mask: Nested = None) -> None:
+        if mask is not None and action_map.real:
+            space = describe(action_map.space)
+            raise ModuleError(f"an action mask forbids choices, and {space} has none")
         self.inputs = inputs
         self.action_map = action_map
         self.mask = mask
