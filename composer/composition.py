@@ -18,7 +18,7 @@ from composer.blueprint.nodes import (
     Node,
     Reason,
 )
-from composer.catalog.catalog import Catalog
+from composer.catalog.catalog import Catalog, fitting_types
 from composer.columns import Columns
 from composer.config import Auto, Config
 from composer.distributions.base import DistributionConfig
@@ -315,8 +315,31 @@ def _taken_names() -> frozenset[str]:
 
 def _require_apis(blueprint: Blueprint, algorithm: AlgorithmConfig) -> None:
     lacking = sorted(algorithm.required_apis() - blueprint.apis, key=lambda api: api.label())
-    if lacking:
-        raise ContractError(*(_missing_head(blueprint, algorithm, api) for api in lacking))
+    problems = [_missing_head(blueprint, algorithm, api) for api in lacking]
+    acting = (node for node in blueprint.nodes if isinstance(node, DistributionNode))
+    if algorithm.uses_log_probs:
+        problems += [_no_log_probs(n, algorithm) for n in acting if not n.config.has_density]
+    if problems:
+        raise ContractError(*problems)
+
+
+def _no_log_probs(node: DistributionNode, algorithm: AlgorithmConfig) -> Problem:
+    """The problem of a distribution from which the algorithm can learn nothing."""
+    able = tuple(
+        tag
+        for tag in fitting_types(DistributionConfig, node.space)
+        if DistributionConfig.members[tag].has_density
+    )
+    chosen = "" if node.reason.kind == "given" else f" (chosen by {node.reason})"
+    way_out = able[0] if chosen and able else "auto"
+    return Problem(
+        f"{algorithm.type} learns from the log-probability of what was sampled, and "
+        f"`{node.config.type}` samples nothing: it always gives one and the same action{chosen}",
+        path="model.distribution",
+        value=node.config.type,
+        valid=able,
+        fix=f"model/distribution={way_out}",
+    )
 
 
 def _missing_head(blueprint: Blueprint, algorithm: AlgorithmConfig, api: type[API]) -> Problem:

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, TypeGuard, cast
 
 import gymnasium as gym
 import numpy as np
@@ -109,6 +109,25 @@ def _(space: spaces.MultiDiscrete) -> int:
 @flat_dim.register
 def _(space: spaces.MultiBinary) -> int:
     return math.prod(space.shape)
+
+
+def is_real(space: gym.Space) -> TypeGuard[spaces.Box]:
+    """Whether a space is a Box of floats."""
+    return isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating)
+
+
+def category_counts(space: gym.Space) -> tuple[int, ...]:
+    """How many values each component of a discrete space can have; a Box of integers is one."""
+    if isinstance(space, spaces.Discrete):
+        return (int(space.n),)
+    if isinstance(space, spaces.MultiDiscrete):
+        return tuple(space.nvec.ravel().tolist())
+    if isinstance(space, spaces.MultiBinary):
+        return (2,) * math.prod(space.shape)
+    if isinstance(space, spaces.Box) and not is_real(space):
+        lows, highs = space.low.ravel().tolist(), space.high.ravel().tolist()
+        return tuple(int(high) - int(low) + 1 for low, high in zip(lows, highs, strict=True))
+    return ()
 
 
 def describe(space: gym.Space) -> str:

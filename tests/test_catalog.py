@@ -60,6 +60,9 @@ def test_the_default_tree_chooses_an_encoder(space, tag, name):
     ("space", "tag"),
     [
         (spaces.Discrete(4), "categorical"),
+        (spaces.MultiDiscrete([2, 3]), "multi_categorical"),
+        (spaces.MultiBinary(3), "bernoulli"),
+        (spaces.Box(0, 9, (2,), np.uint8), "multi_categorical"),
         (spaces.Box(-1, 1, (2,)), "diag_gaussian"),
         (spaces.Box(-1, 1, (2,), np.float64), "diag_gaussian"),
     ],
@@ -173,7 +176,7 @@ def test_no_match_lists_each_rule_and_why_it_does_not_apply():
 
 
 def test_where_no_part_fits_only_a_rule_of_ones_own_helps():
-    found = problem(lambda: Catalog.default().distribution(spaces.MultiBinary(2)))
+    found = problem(lambda: Catalog.default().distribution(spaces.Text(2)))
     assert found.path == "model.distribution"
     assert (found.valid, found.fix) == ((), "a rule of your own in catalog")
 

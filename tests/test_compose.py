@@ -2,12 +2,14 @@ from typing import Literal
 
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
 
-from composer import Catalog, ModelConfig, compose
+from composer import Blueprint, Catalog, Columns, ModelConfig, compose
 from composer.algorithms.base import AlgorithmConfig
 from composer.algorithms.ppo import PPOConfig
 from composer.apis import PolicyAPI, ValueFunctionAPI
+from composer.distributions.categorical import CategoricalConfig
 from composer.encoders.cnn import CNNEncoderConfig
 from composer.encoders.mlp import MLPEncoderConfig
 from composer.encoders.one_hot import OneHotEncoderConfig
@@ -330,6 +332,25 @@ def test_a_distribution_that_cannot_act_in_the_space_is_refused():
     assert found.message == "`diag_gaussian` acts in a Box of floats, not Discrete(2)"
 
 
+def test_what_the_catalog_would_choose_is_proposed_first(plugins):
+    class Able(CategoricalConfig):
+        type: Literal["able"] = "able"
+
+    found = problem({"distribution": "diag_gaussian"})
+    assert found.valid[0] == "categorical"
+    assert "able" in found.valid
+    assert found.fix == "model/distribution=categorical"
+
+
+def test_the_limit_of_integers_is_said_by_its_whole_path():
+    box = spaces.Box(0, 300, (2,), np.int64)
+    found = problems(lambda: compose(VECTOR, box))[0]
+    assert (found.path, found.value) == ("model.distribution.max_integers", 256)
+    assert found.fix == "model.distribution.max_integers=301"
+    model = {"distribution": {"type": "auto", "max_integers": 301}}
+    assert compose(VECTOR, box, model).by_name["distribution"].out_dim == 2 * 301
+
+
 def test_schema_mistakes_are_config_errors_with_the_path_as_typed():
     found = problems(
         lambda: compose(VECTOR, TWO, {"encoder": {"hiden": [1]}, "hads": {}}, "ppo"), ConfigError
@@ -343,6 +364,55 @@ def test_an_unknown_algorithm_names_the_nearest():
 
 
 # what an algorithm requires
+
+BOUNDED = spaces.Box(-1, 1, (2,), np.float32)
+
+
+def test_an_algorithm_that_learns_from_log_probs_refuses_a_deterministic_policy():
+    model = {"distribution": "deterministic"}
+    (found,) = problems(lambda: compose(VECTOR, BOUNDED, model, "ppo"), ContractError)
+    assert found.message == (
+        "ppo learns from the log-probability of what was sampled, and `deterministic` samples "
+        "nothing: it always gives one and the same action"
+    )
+    assert (found.path, found.value) == ("model.distribution", "deterministic")
+    assert found.valid == ("beta", "diag_gaussian", "squashed_gaussian")
+    assert found.fix == "model/distribution=auto"
+    assert compose(VECTOR, BOUNDED, model).by_name["distribution"].out_dim == 2
+
+
+def test_so_it_does_where_a_rule_has_chosen_one():
+    rules = Catalog.default().rules.to_data()
+    rules["action"]["continuous"]["use"] = {"type": "deterministic"}
+    (found,) = problems(lambda: compose(VECTOR, BOUNDED, {}, "ppo", Catalog(rules)), ContractError)
+    assert "(chosen by rule `continuous`: " in found.message
+    assert found.fix == "model/distribution=beta"
+
+
+@pytest.mark.parametrize("algorithm", [None, "ppo"])
+@pytest.mark.parametrize(
+    ("space", "distribution"),
+    [
+        (spaces.MultiDiscrete([[2, 3], [4, 5]], start=[[1, 0], [0, -3]]), "multi_categorical"),
+        (spaces.MultiBinary([2, 2]), "bernoulli"),
+        (spaces.Box(-2, 3, (2, 2), np.int16), "multi_categorical"),
+        (spaces.Box(-2, 3, (2, 2)), "diag_gaussian"),
+        (spaces.Box(-2, 3, (2, 2)), "squashed_gaussian"),
+        (spaces.Box(-2, 3, (2, 2)), "beta"),
+    ],
+)
+def test_what_it_acts_by_is_what_it_learns_from(space, distribution, algorithm):
+    by_rule = distribution not in ("squashed_gaussian", "beta")
+    model = {} if by_rule else {"distribution": distribution}
+    blueprint = compose(VECTOR, space, model, algorithm)
+    assert blueprint.by_name["distribution"].config.type == distribution
+    module = Blueprint.from_json(blueprint.to_json()).build()
+    obs = torch.randn(50, *VECTOR.shape, generator=torch.Generator().manual_seed(0))
+    step = module.act(obs)
+    assert all(space.contains(action) for action in step.env_actions)
+    out = module.forward_train({Columns.OBS: obs})
+    now = module.action_distribution(out)
+    assert torch.equal(now.log_prob(step.actions), step.log_prob)
 
 
 @pytest.fixture

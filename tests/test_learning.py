@@ -8,7 +8,11 @@ from experiments import experiment, trainer_of, tuned
 from composer import testing
 from composer.columns import Columns
 
-NARROW = {"distribution": {"type": "diag_gaussian", "log_std_init": -1.5}}
+NARROW = {
+    "diag_gaussian": {"log_std_init": -1.5},
+    "squashed_gaussian": {"log_std_init": -1.5, "log_std": "independent"},
+    "beta": {},
+}
 """Samples near the mean, so that a few thousand steps tell one action from the next."""
 
 # Steps, environments, and what differs from this:
@@ -19,6 +23,8 @@ SETTINGS = {
     "MultiDiscreteBandit": (16_000, 32, {"epochs": 8, "entropy_coef": 0.05}),
     "MultiBinaryBandit": (12_000, 16, {"entropy_coef": 0.02}),
     "ImageBandit": (2_000, 8, {"lr": 1e-3, "entropy_coef": 0.02}),
+    "DigitsBandit": (8_000, 16, {}),
+    "BitsBandit": (6_000, 16, {}),
     "Chain": (4_000, 8, {}),
     "Reach1D": (8_000, 16, {}),
     "ReachTruncated": (12_000, 8, {"gamma": 0.9, "lr": 1e-2}),
@@ -28,15 +34,16 @@ SLACK = {"Reach1D": 0.01, "ReachTruncated": 0.08}
 
 
 @functools.cache
-def trained(problem, wrappers=()):
+def trained(problem, wrappers=(), distribution="diag_gaussian"):
     """A trainer that has taken all its steps, and the mean return of its greedy policy."""
     total, num_envs, settings = SETTINGS[problem]
     env = {"id": f"composer.testing:{problem}-v0", "num_envs": num_envs, "wrappers": list(wrappers)}
+    model = {"distribution": {"type": distribution, **NARROW[distribution]}}
     wanted = experiment(
         env,
         total_steps=total,
         algorithm=BASE | settings,
-        model=NARROW if problem.startswith("Reach") else {},
+        model=model if problem.startswith("Reach") else {},
         evaluation={"every": 0, "episodes": 200, "num_envs": 10},
     )
     with trainer_of(wanted) as trainer:
@@ -48,6 +55,12 @@ def test_ppo_finds_the_optimum(problem):
     name = problem.__name__
     _, mean = trained(name)
     assert mean >= problem.optimal_return - SLACK.get(name, 0.0)
+
+
+@pytest.mark.parametrize("distribution", ["squashed_gaussian", "beta"])
+def test_ppo_reaches_with_what_stays_between_bounds(distribution):
+    _, mean = trained("Reach1D", distribution=distribution)
+    assert mean >= testing.Reach1D.optimal_return - SLACK["Reach1D"]
 
 
 # A policy that sees nothing gets the mean over the targets at best, and no more than 0.1 above it

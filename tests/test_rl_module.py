@@ -1,4 +1,5 @@
 import copy
+import math
 
 import gymnasium as gym
 import numpy as np
@@ -466,6 +467,19 @@ def test_a_mask_reaches_the_sample_and_its_log_prob():
         assert torch.equal(step.log_prob, torch.zeros(50))
     with pytest.raises(ModuleError, match="allows no action at all"):
         module.act(obs_of((50,)), action_mask=np.zeros_like(mask))
+
+
+def test_gymnasiums_mask_of_several_choices_reaches_samples_and_log_probs_learnt_from():
+    module = compose(VECTOR, spaces.MultiDiscrete([2, 3], start=[5, 0])).build()
+    mask = tuple(np.tile(np.array(each, np.int8), (50, 1)) for each in ([0, 1], [1, 0, 1]))
+    for deterministic in (False, True):
+        step = module.act(obs_of((50,)), action_mask=mask, deterministic=deterministic)
+        assert set(step.env_actions[:, 0]) == {6}
+        assert set(step.env_actions[:, 1]) <= {0, 2}
+    out = module.forward_train({Columns.OBS: torch.as_tensor(obs_of((50,)))})
+    now = module.action_distribution(out, mask=tuple(map(torch.as_tensor, mask)))
+    assert torch.equal(now.log_prob(step.actions), step.log_prob)
+    assert (now.entropy() <= math.log(2)).all()
 
 
 def test_the_value_is_computed_where_the_forward_does_not_give_it():

@@ -14,6 +14,7 @@ from composer.errors import CompositionError
 from composer.spaces import (
     SpaceField,
     batch,
+    category_counts,
     describe,
     facts,
     flat_dim,
@@ -332,3 +333,18 @@ def test_flipped_and_read_only_arrays_are_copied():
     tensor = to_tensors(fixed)
     tensor[0] = 9
     assert fixed[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("space", "counts"),
+    [
+        (spaces.Discrete(4, start=3), (4,)),
+        (spaces.MultiDiscrete([[2, 3], [4, 5]], start=[[1, 1], [1, 1]]), (2, 3, 4, 5)),
+        (spaces.MultiBinary([2, 2]), (2, 2, 2, 2)),
+        (spaces.Box(np.array([-2, 250]), np.array([1, 255]), dtype=np.int16), (4, 6)),
+        (spaces.Box(-np.inf, np.inf, (), np.int64), (2**64,)),
+        (spaces.Box(-1, 1, (2,)), ()),
+    ],
+)
+def test_every_component_of_a_discrete_space_has_so_many_values(space, counts):
+    assert category_counts(space) == counts

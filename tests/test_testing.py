@@ -39,6 +39,8 @@ OPTIMAL = {
     testing.MultiDiscreteBandit: lambda obs: (obs - testing.MultiDiscreteBandit.START).sum() % 3,
     testing.MultiBinaryBandit: lambda obs: obs.sum(),
     testing.ImageBandit: brightest_quadrant,
+    testing.DigitsBandit: lambda obs: obs,
+    testing.BitsBandit: lambda obs: obs,
     testing.Chain: lambda obs: 1,
     testing.Reach1D: lambda obs: obs,
     testing.ReachTruncated: lambda obs: obs,

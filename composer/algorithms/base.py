@@ -26,6 +26,8 @@ class AlgorithmConfig(Family, family="algorithm"):
 
     driver: ClassVar[str]
     """The way of training: a file of `composer/training/`."""
+    uses_log_probs: ClassVar[bool] = True
+    """Its loss contains the actions' log-probabilities."""
 
     gamma: Discount = 0.99
     """Discount factor of the return."""

@@ -1,7 +1,7 @@
 """Catalog: picks an encoder for an observation space, a distribution for an action space."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
 from typing import Any, Self, TypeVar
@@ -103,7 +103,13 @@ class Catalog:
             config = _with_hints(family, name, rule, hints, space, path)
         if refusal := config.refusal(space):
             chosen = "" if reason is GIVEN else f" (chosen by rule `{reason.name}`)"
-            raise CompositionError(_unfit(config, refusal + chosen, space, path))
+            about = facts(space, key)
+            usual = [
+                rule.use.type
+                for _, rule in in_order(rules)
+                if rule.when.mismatch(about, algorithm, trunk) is None
+            ]
+            raise CompositionError(_unfit(config, refusal + chosen, space, path, usual))
         try:
             return config.resolve(space), reason
         except CompositionError as error:
@@ -127,7 +133,7 @@ def _first_match(
         tried.append(Tried(rule=name, mismatch=rule.when.mismatch(about, algorithm, trunk)))
         if tried[-1].mismatch is None:
             return tuple(tried), rule
-    fitting = _fitting(family, space)
+    fitting = fitting_types(family, space)
     own_rule = "a rule of your own in catalog"
     raise CompositionError(
         Problem(
@@ -150,9 +156,9 @@ def choice_of(path: str) -> str:
     return path.replace(".", "/") if path.count(".") == 1 else path
 
 
-def _unfit(config: Any, refusal: str, space: gym.Space, path: str) -> Problem:
-    """The problem of a part that cannot take the space; what could is named."""
-    fitting = _fitting(config.root, space)
+def _unfit(config: Any, refusal: str, space: gym.Space, path: str, usual: Sequence[str]) -> Problem:
+    """The problem of a part that cannot take the space; what could is named, the usual first."""
+    fitting = tuple(sorted(fitting_types(config.root, space), key=lambda tag: tag not in usual[:1]))
     fix = f"{choice_of(path)}={fitting[0]}" if fitting else None
     return Problem(refusal, path=path, value=config.type, valid=fitting, fix=fix)
 
@@ -165,7 +171,7 @@ def _below(problem: Problem, path: str, tag: str) -> Problem:
     return replace(at_path(problem, path), fix=fix)
 
 
-def _fitting(family: Any, space: gym.Space) -> tuple[str, ...]:
+def fitting_types(family: Any, space: gym.Space) -> tuple[str, ...]:
     """The types that could take a space."""
     return tuple(tag for tag in family.tags() if _fits(family.members[tag], space))
 
@@ -180,7 +186,7 @@ def _with_hints(
     family: Any, name: str, rule: Any, hints: Mapping[str, Any], space: gym.Space, path: str
 ) -> Any:
     """The rule's choice, with the user's fields."""
-    chosen, fitting = rule.use, _fitting(family, space)
+    chosen, fitting = rule.use, fitting_types(family, space)
     foreign = [key for key in hints if key not in type(chosen).model_fields]
     problems = []
     for key in foreign:

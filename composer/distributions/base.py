@@ -2,11 +2,15 @@
 
 A distribution lives in a normalised space: a Box dimension with finite bounds is [-1, 1], one
 without is itself, and anything discrete counts from 0. Log-probabilities, entropies and stored
-actions are all in that space; `to_env` is the last thing before `env.step`.
+actions are all in that space; `to_env` is the last thing before `env.step`. Only what is squashed
+is kept as it was before.
 """
 
+import functools
+import math
 from abc import ABC, abstractmethod
-from typing import Any, Self, cast
+from collections.abc import Callable
+from typing import Any, ClassVar, Self, cast
 
 import gymnasium as gym
 import numpy as np
@@ -16,29 +20,48 @@ from torch import Tensor, nn
 
 from composer.config import Family
 from composer.errors import ModuleError
-from composer.spaces import describe
+from composer.spaces import Nested, category_counts, describe, is_real
 
 
 class ActionMap:
-    """Normalised actions → what `env.step` takes."""
+    """Normalised actions → what `env.step` takes.
 
-    def __init__(self, space: gym.Space) -> None:
+    Args:
+        space: The actions of a single environment.
+        into: From actions as they are kept into the normalised space, where that is not the same.
+    """
+
+    counts: tuple[int, ...] = ()
+    """How many actions each component of a discrete space has."""
+
+    def __init__(self, space: gym.Space, into: Callable[[Tensor], Tensor] | None = None) -> None:
         self.space = space
+        self.into = into
         self.dtype = np.dtype(cast(Any, space.dtype))
-        if isinstance(space, spaces.Box):
+        self.real = is_real(space)
+        if is_real(space):
             low, high = space.low.astype(np.float64), space.high.astype(np.float64)
             finite = np.isfinite(low) & np.isfinite(high)
             lowest, highest = np.where(finite, low, -1.0), np.where(finite, high, 1.0)
             self.scale, self.offset = highest / 2 - lowest / 2, highest / 2 + lowest / 2
-            largest = np.finfo(self.dtype).max if np.issubdtype(self.dtype, np.floating) else np.inf
+            largest = np.finfo(self.dtype).max
             self.low, self.high = np.maximum(low, -largest), np.minimum(high, largest)
         else:
-            self.start = np.asarray(getattr(space, "start", 0))
+            self.counts = category_counts(space)
+            first = space.low if isinstance(space, spaces.Box) else getattr(space, "start", 0)
+            self.start = np.asarray(first).astype(np.int64)  # with uint64 a sum would be a float
+
+    @functools.cached_property
+    def squashed(self) -> "ActionMap":
+        """The same for actions that are kept as they are before a tanh."""
+        return ActionMap(self.space, torch.tanh)
 
     def __call__(self, actions: Tensor) -> np.ndarray:
         """actions: `(*B, *shape)` normalised → the same shape, in the space, of its dtype."""
+        if self.into is not None:
+            actions = self.into(actions)
         values = actions.detach().cpu().numpy()
-        if isinstance(self.space, spaces.Box):
+        if self.real:
             with np.errstate(over="ignore"):  # an infinite product is clipped to the bound
                 scaled = values * self.scale + self.offset
             return np.asarray(np.clip(scaled, self.low, self.high), self.dtype)
@@ -48,10 +71,25 @@ class ActionMap:
 class Distribution(ABC):
     """Distributions over actions for a batch: one for each of the leading axes `*B`."""
 
-    def __init__(self, inputs: Tensor, action_map: ActionMap, mask: Tensor | None = None) -> None:
+    def __init__(self, inputs: Tensor, action_map: ActionMap, mask: Nested = None) -> None:
+        if mask is not None and action_map.real:
+            space = describe(action_map.space)
+            raise ModuleError(f"an action mask forbids choices, and {space} has none")
         self.inputs = inputs
         self.action_map = action_map
         self.mask = mask
+        self.shape = action_map.space.shape or ()
+
+    def _shaped(self, flat: Tensor) -> Tensor:
+        """`(*B, A)` → `(*B, *shape)`."""
+        return flat if len(self.shape) == 1 else flat.reshape((*flat.shape[:-1], *self.shape))
+
+    def _flat(self, actions: Tensor) -> Tensor:
+        """`(*B, *shape)` → `(*B, A)`."""
+        if len(self.shape) == 1:
+            return actions
+        lead = actions.shape[: actions.dim() - len(self.shape)]
+        return actions.reshape((*lead, math.prod(self.shape)))
 
     @classmethod
     @abstractmethod
@@ -147,8 +185,8 @@ class ActionDistribution(nn.Module, ABC):
         """outputs: `(*B, in_dim)` of the policy head → `(*B, inputs_dim)`."""
 
     @abstractmethod
-    def forward(self, inputs: Tensor, mask: Tensor | None = None) -> Distribution:
-        """inputs: `(*B, inputs_dim)`; mask: what may be chosen, True where it may."""
+    def forward(self, inputs: Tensor, mask: Nested = None) -> Distribution:
+        """inputs: `(*B, inputs_dim)`; mask: what may be chosen, as the distribution says."""
 
 
 class PlainDistribution(ActionDistribution):
@@ -163,12 +201,15 @@ class PlainDistribution(ActionDistribution):
     def inputs(self, outputs: Tensor) -> Tensor:
         return outputs
 
-    def forward(self, inputs: Tensor, mask: Tensor | None = None) -> Distribution:
+    def forward(self, inputs: Tensor, mask: Nested = None) -> Distribution:
         return self.distribution(inputs, self.action_map, mask)
 
 
 class DistributionConfig(Family, family="distribution"):
     """Policy outputs → actions."""
+
+    has_density: ClassVar[bool] = True
+    """An algorithm can learn from its log-probabilities."""
 
     @abstractmethod
     def refusal(self, space: gym.Space) -> str | None:
@@ -193,3 +234,15 @@ class DistributionConfig(Family, family="distribution"):
     def summary(self, space: gym.Space) -> Any:
         """What `explain` says beside the name."""
         return None
+
+
+def refuse_unless_bounded(tag: str, space: gym.Space) -> str | None:
+    """The refusal of a distribution that acts between finite bounds only."""
+    if not is_real(space):
+        return f"`{tag}` acts in a Box of floats, not {describe(space)}"
+    if space.is_bounded():
+        return None
+    return (
+        f"`{tag}` acts between finite bounds, and {describe(space)} has an infinite one\n"
+        "choose a distribution that needs no bounds, or bound the actions by `env.wrappers`"
+    )

@@ -41,7 +41,10 @@ class CategoricalConfig(DistributionConfig):
 
 
 class CategoricalDistribution(Distribution):
-    """Inputs are logits `(*B, K)`; actions are indices `(*B,)` int64, counted from 0."""
+    """Inputs are logits `(*B, K)`; actions are indices `(*B,)` int64, counted from 0.
+
+    A mask is `(*B, K)`, True where an action may be taken.
+    """
 
     def __init__(self, inputs: Tensor, action_map: ActionMap, mask: Tensor | None = None) -> None:
         super().__init__(inputs, action_map, mask)

@@ -4,9 +4,7 @@ import math
 from typing import Any, Literal
 
 import gymnasium as gym
-import numpy as np
 import torch
-from gymnasium import spaces
 from pydantic import model_validator
 from torch import Tensor, nn
 
@@ -18,15 +16,14 @@ from composer.distributions.base import (
 )
 from composer.errors import Problem
 from composer.problems import invalid_keys
-from composer.spaces import describe, flat_dim
+from composer.spaces import Nested, describe, flat_dim, is_real
 
 LOG_2PI = math.log(2 * math.pi)
 
 
-class DiagGaussianConfig(DistributionConfig):
-    """A normal distribution a component, in the normalised space; actions are clipped to bounds."""
+class GaussianConfig(DistributionConfig):
+    """Means by the policy, and standard deviations that depend on the state or do not."""
 
-    type: Literal["diag_gaussian"] = "diag_gaussian"
     log_std: Literal["independent", "dependent"] = "independent"
     """Of the state: one free parameter a component, or a second half of the policy's outputs."""
     log_std_init: float = 0.0
@@ -35,7 +32,7 @@ class DiagGaussianConfig(DistributionConfig):
     log_std_max: float = 2.0
 
     @model_validator(mode="after")
-    def _ordered(self) -> "DiagGaussianConfig":
+    def _ordered(self) -> "GaussianConfig":
         low, start, high = self.log_std_min, self.log_std_init, self.log_std_max
         if low > high:
             message = f"log_std_min {low} is above log_std_max {high}"
@@ -49,22 +46,28 @@ class DiagGaussianConfig(DistributionConfig):
         name = next(name for name in names if name in self.model_fields_set)
         raise invalid_keys((name, getattr(self, name), Problem(message)))
 
-    def refusal(self, space: gym.Space) -> str | None:
-        if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
-            return None
-        return f"`diag_gaussian` acts in a Box of floats, not {describe(space)}"
-
     def in_dim(self, space: gym.Space) -> int:
         return flat_dim(space) * (2 if self.log_std == "dependent" else 1)
 
     def build(self, space: gym.Space) -> "DiagGaussian":
         return DiagGaussian(
-            space=space,
+            bound=self.bind(space),
             free_log_std=self.log_std == "independent",
             log_std_init=self.log_std_init,
             log_std_min=self.log_std_min,
             log_std_max=self.log_std_max,
         )
+
+
+class DiagGaussianConfig(GaussianConfig):
+    """A normal distribution a component, in the normalised space; actions are clipped to bounds."""
+
+    type: Literal["diag_gaussian"] = "diag_gaussian"
+
+    def refusal(self, space: gym.Space) -> str | None:
+        if is_real(space):
+            return None
+        return f"`diag_gaussian` acts in a Box of floats, not {describe(space)}"
 
     def bind(self, space: gym.Space) -> ActionDistribution:
         return DiagGaussianDistribution.for_space(space)
@@ -78,22 +81,22 @@ class DiagGaussian(ActionDistribution):
     def __init__(
         self,
         *,
-        space: gym.Space,
+        bound: ActionDistribution,
         free_log_std: bool,
         log_std_init: float,
         log_std_min: float,
         log_std_max: float,
     ) -> None:
         super().__init__()
-        self.dim = flat_dim(space)
+        self.bound = bound
+        self.inputs_dim = bound.inputs_dim
+        self.dim = bound.inputs_dim // 2
         self.in_dim = self.dim if free_log_std else 2 * self.dim
-        self.inputs_dim = 2 * self.dim
         self.log_std_init, self.log_std_min, self.log_std_max = (
             log_std_init,
             log_std_min,
             log_std_max,
         )
-        self.action_map = ActionMap(space)
         free = nn.Parameter(torch.full((self.dim,), log_std_init)) if free_log_std else None
         self.register_parameter("log_std", free)
 
@@ -106,28 +109,21 @@ class DiagGaussian(ActionDistribution):
         log_std = (log_std + self.log_std_init).clamp(self.log_std_min, self.log_std_max)
         return torch.cat([mean, log_std], -1)
 
-    def forward(self, inputs: Tensor, mask: Tensor | None = None) -> "DiagGaussianDistribution":
-        return DiagGaussianDistribution(inputs, self.action_map, mask)
+    def forward(self, inputs: Tensor, mask: Nested = None) -> Distribution:
+        return self.bound(inputs, mask)
 
 
 class DiagGaussianDistribution(Distribution):
     """Inputs are means ‖ log-stds `(*B, 2A)`; actions are `(*B, *shape)` floats, unclipped."""
 
-    def __init__(self, inputs: Tensor, action_map: ActionMap, mask: Tensor | None = None) -> None:
+    def __init__(self, inputs: Tensor, action_map: ActionMap, mask: Nested = None) -> None:
         super().__init__(inputs, action_map, mask)
         self._require_width()
         self.mean, self.log_std = inputs.chunk(2, -1)  # (*B, A) each
-        self.shape = action_map.space.shape or ()
 
     @classmethod
     def required_input_dim(cls, space: gym.Space) -> int:
         return 2 * flat_dim(space)
-
-    def _shaped(self, flat: Tensor) -> Tensor:
-        return flat if len(self.shape) == 1 else flat.reshape((*flat.shape[:-1], *self.shape))
-
-    def _flat(self, actions: Tensor) -> Tensor:
-        return actions if len(self.shape) == 1 else actions.reshape(self.mean.shape)
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
         mean = self.mean.detach()

@@ -208,14 +208,14 @@ class RLModule(nn.Module):
             return self._forward_inference(batch, **kwargs)
 
     def action_distribution(
-        self, out: Mapping[str, Any], phase: Phase = "train", mask: Tensor | None = None
+        self, out: Mapping[str, Any], phase: Phase = "train", mask: Nested = None
     ) -> Distribution:
         """The distribution of what a forward returned.
 
         Args:
             out: With `action_dist_inputs`.
             phase: Each phase may have a distribution of its own.
-            mask: What may be chosen, True where it may; `(*B, K)` bool.
+            mask: What may be chosen, in the form that the distribution's class states.
 
         Raises:
             ModuleError: If there is no such phase, or no `action_dist_inputs`.
@@ -257,7 +257,7 @@ class RLModule(nn.Module):
             state: What the last step's `state` was; None starts from the initial state.
             deterministic: The inference phase and the distribution's deterministic action, instead
                 of the exploration phase and a sample.
-            action_mask: What may be chosen, True where it may.
+            action_mask: What may be chosen, in the form that the distribution's class states.
             is_first: `(*B,)` bool, True where an episode begins.
             prev_actions: The normalised actions of the step before.
             prev_rewards: The rewards of the step before, `(*B,)`.

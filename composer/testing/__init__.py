@@ -9,6 +9,8 @@ actions get on average (`random_return`), both at its default arguments.
     ContextualBandit  ... when a Discrete observation tells
     MultiDiscreteBandit, MultiBinaryBandit, ImageBandit
                       ... when a MultiDiscrete, a MultiBinary, an image tells
+    DigitsBandit, BitsBandit
+                      ... of several choices at once, a MultiDiscrete, a MultiBinary
     Chain             is a late reward worth more than an early one?
     Reach1D           a Box action with asymmetric bounds
     ReachTruncated    ... over episodes that end by truncation only
@@ -22,7 +24,9 @@ import gymnasium as gym
 
 from composer.testing.bandits import (
     Bandit,
+    BitsBandit,
     ContextualBandit,
+    DigitsBandit,
     ImageBandit,
     MultiBinaryBandit,
     MultiDiscreteBandit,
@@ -35,10 +39,12 @@ from composer.testing.probes import Counter, CounterVector, Raises
 __all__ = [
     "PROBLEMS",
     "Bandit",
+    "BitsBandit",
     "Chain",
     "ContextualBandit",
     "Counter",
     "CounterVector",
+    "DigitsBandit",
     "ImageBandit",
     "MultiBinaryBandit",
     "MultiDiscreteBandit",
@@ -55,6 +61,8 @@ PROBLEMS = (
     MultiDiscreteBandit,
     MultiBinaryBandit,
     ImageBandit,
+    DigitsBandit,
+    BitsBandit,
     Chain,
     Reach1D,
     ReachTruncated,

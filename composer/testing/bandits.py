@@ -1,11 +1,14 @@
 """One-step problems: which arm pays?"""
 
+import copy
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+
+from composer.spaces import category_counts
 
 
 class Bandit(gym.Env[np.ndarray, np.int64]):
@@ -112,3 +115,44 @@ class ImageBandit(TellingBandit):
         row, column = divmod(arm, 2)
         image[row * half : (row + 1) * half, column * half : (column + 1) * half] += 160
         return image, arm
+
+
+class CopyingBandit(gym.Env[np.ndarray, np.ndarray]):
+    """Base of those that are to repeat what they see; the share of it that is right is the pay."""
+
+    optimal_return: ClassVar[float] = 1.0
+
+    def __init__(self, space: gym.Space[np.ndarray]) -> None:
+        self.observation_space = space
+        self.action_space = copy.deepcopy(space)
+        self.levels = category_counts(space)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        start = getattr(self.observation_space, "start", 0)
+        drawn = self.np_random.integers(self.levels) + start
+        self.obs = drawn.astype(self.observation_space.dtype)
+        return self.obs, {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        return self.obs, float(np.mean(action == self.obs)), True, False, {}
+
+
+class DigitsBandit(CopyingBandit):
+    """Two digits of a MultiDiscrete, of three and four values."""
+
+    random_return: ClassVar[float] = (1 / 3 + 1 / 4) / 2
+
+    def __init__(self) -> None:
+        super().__init__(spaces.MultiDiscrete([3, 4], start=[2, -1]))
+
+
+class BitsBandit(CopyingBandit):
+    """Four bits of a MultiBinary."""
+
+    random_return: ClassVar[float] = 1 / 2
+
+    def __init__(self) -> None:
+        super().__init__(spaces.MultiBinary(4))
