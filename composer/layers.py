@@ -15,7 +15,7 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
-from torch import nn
+from torch import Tensor, nn
 
 from composer.config import Config, Listed, Size
 from composer.errors import Problem, did_you_mean, nearest_first, shown
@@ -239,6 +239,14 @@ class HiddenLayers(Config):
 def normed(width: int, *, layer_norm: bool) -> list[nn.Module]:
     """A layer norm, or nothing."""
     return [nn.LayerNorm(width)] if layer_norm else []
+
+
+class Residual(nn.Sequential):
+    """Adds what the layers make of the input to the input."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Any shape that the layers keep → the same shape."""
+        return input + super().forward(input)
 
 
 def linear(

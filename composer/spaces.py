@@ -16,7 +16,8 @@ from composer.errors import CompositionError
 
 Nested = Any
 """Arrays or tensors nested as a space is: a leaf, a dict by key, or a tuple."""
-Layout = Literal["hwc", "chw"]
+Layout = Literal["hwc", "chw", "hw", "thwc", "tchw"]
+"""The axes of an image: height, width, channels; `t` are frames that are stacked."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +35,7 @@ class SpaceFacts:
     """Every component has a finite lower and upper bound."""
     image: bool
     layout: Layout | None
-    """Where an image has its channels: last (`hwc`) or first (`chw`)."""
+    """The axes of an image, in their order."""
     key: str
     """The dotted path inside a composite space; empty at the root."""
 
@@ -66,23 +67,36 @@ def kind(space: gym.Space) -> str:
 
 
 def image_layout(space: gym.Space) -> Layout | None:
-    """Where an image-like Box of rank 3 has its channels, or None where it is no image.
+    """The axes of an image-like Box of rank 2 to 4, or None where it is no image.
 
-    Image-like: bytes, or one finite range for all elements, and one outer axis that is neither
-    longer than 16 nor longer than the two sides. A tie goes to channels last.
+    Image-like: bytes, or one finite range for all elements. Of rank 3, one outer axis holds the
+    channels: it is neither longer than 16 nor longer than the two sides; a tie goes to channels
+    last. Of rank 4, up to 16 such images are stacked. Of rank 2, there is one channel; where it
+    is not of bytes, both sides have 16 elements or more.
     """
-    if not isinstance(space, spaces.Box) or len(space.shape) != 3:
+    if not isinstance(space, spaces.Box) or len(space.shape) not in (2, 3, 4):
         return None
-    one_range = space.is_bounded() and all(
+    is_bytes = space.dtype == np.uint8
+    if not is_bytes and not _has_one_range(space):
+        return None
+    if len(space.shape) == 2:
+        return "hw" if is_bytes or min(space.shape) >= 16 else None
+    *frames, first, middle, last = space.shape
+    if max(frames, default=1) > 16:
+        return None
+    if last <= min(16, first, middle):
+        return "thwc" if frames else "hwc"
+    if first <= min(16, middle, last):
+        return "tchw" if frames else "chw"
+    return None
+
+
+def _has_one_range(space: spaces.Box) -> bool:
+    """Every element has the same two finite bounds."""
+    return space.is_bounded() and all(
         np.array_equal(bound, np.full_like(bound, bound.flat[0]))
         for bound in (space.low, space.high)
     )
-    if not (space.dtype == np.uint8 or one_range):
-        return None
-    first, middle, last = space.shape
-    if last <= min(16, first, middle):
-        return "hwc"
-    return "chw" if first <= min(16, middle, last) else None
 
 
 @functools.singledispatch

@@ -145,7 +145,7 @@ WORDS = [
     ("", "model.heads.actor.type=policy", COMPOSITION, "model.heads.actor", "both give"),
     ("", "model.trunks.critc.encoder.hidden=[4]", COMPOSITION, "model.trunks.critc", "`critic`"),
     ("", "model.heads.value.reads=critc", COMPOSITION, "model.heads.value.reads", "`critic`"),
-    ("", "model/encoder=cnn", COMPOSITION, "model.encoder", "an image, a Box of rank 3"),
+    ("", "model/encoder=cnn", COMPOSITION, "model.encoder", "an image, a Box of rank 2 to 4"),
     ("", "model.trunks.critic.encoder=cnn", COMPOSITION, "model.trunks.critic.encoder", "image"),
     ("", "model/distribution=diag_gaussian", COMPOSITION, "model.distribution", "Box of floats"),
     ("env=pendulum", "model/distribution=categorical", COMPOSITION, "model.distribution", "Discr"),

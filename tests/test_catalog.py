@@ -43,10 +43,17 @@ def problem(call, kind=CompositionError):
         (VECTOR, "mlp", "vector"),
         (spaces.Box(-1, 1, ()), "mlp", "vector"),
         (spaces.Box(-1, 1, (5, 6)), "mlp", "flattened"),
-        (spaces.Box(0, 255, (64, 64), np.uint8), "mlp", "flattened"),
+        (spaces.Box(0, 255, (64, 64), np.uint8), "cnn", "image"),
+        (spaces.Box(0, 255, (4, 64, 64, 3), np.uint8), "cnn", "image"),
+        (spaces.Box(-np.inf, np.inf, (64, 64)), "mlp", "flattened"),
+        (spaces.Box(-np.inf, np.inf, (2, 2, 2, 2)), "mlp", "flattened"),
         (spaces.Discrete(4), "one_hot", "discrete"),
         (spaces.MultiDiscrete([2, 3]), "one_hot", "discrete"),
         (spaces.MultiBinary(3), "one_hot", "discrete"),
+        (spaces.Discrete(1024), "one_hot", "discrete"),
+        (spaces.Discrete(1025), "embedding", "many_choices"),
+        (spaces.MultiDiscrete([600, 500]), "embedding", "many_choices"),
+        (spaces.MultiBinary(1025), "one_hot", "discrete"),
     ],
 )
 def test_the_default_tree_chooses_an_encoder(space, tag, name):
@@ -114,7 +121,7 @@ def test_a_rule_that_is_null_is_removed():
 def test_what_a_rule_uses_differs_from_the_defaults_only_where_it_says():
     chosen = {"type": "mlp", "hidden": [7], "activation": "relu"}
     config, _ = Catalog({"observation": {"one": rule() | {"use": chosen}}}).encoder(VECTOR)
-    assert config.altered() == {"hidden": (7,), "activation": "relu"}
+    assert config.altered() == {"hidden": (7,), "activation": "relu", "scaling": "none"}
 
 
 def test_what_the_user_names_is_given_and_resolved():
@@ -131,7 +138,7 @@ def test_hints_join_what_the_rule_chose():
     chosen = {"type": "mlp", "hidden": [7], "activation": "relu"}
     catalog = Catalog({"observation": {"one": rule() | {"use": chosen}}})
     config, reason = catalog.encoder(VECTOR, Auto(hidden=[64, 64]))
-    assert config == MLPEncoderConfig(hidden=(64, 64), activation="relu")
+    assert config == MLPEncoderConfig(hidden=(64, 64), activation="relu", scaling="none")
     assert reason.name == "one"
 
 
@@ -167,11 +174,12 @@ def test_no_match_lists_each_rule_and_why_it_does_not_apply():
         "rule `image` does not apply: image is false, not true",
         "rule `vector` does not apply: rank is 3, not at most 1",
         "rule `flattened` does not apply: size is 343000, not at most 4096",
+        "rule `many_choices` does not apply: kind is box, not discrete or multi_discrete",
         "rule `discrete` does not apply: kind is box, not discrete or multi_discrete or "
         "multi_binary",
     ]
     assert (found.path, found.value) == ("model.encoder", "auto")
-    assert found.valid == ("mlp",)
+    assert found.valid == ("mlp", "residual_mlp")
     assert found.fix == "model/encoder=mlp, or a rule of your own in catalog"
 
 
@@ -195,22 +203,22 @@ def test_a_part_that_needs_options_is_not_proposed(plugins):
         def build(self, space: gym.Space):
             raise NotImplementedError
 
-    assert problem(lambda: Catalog({}).encoder(VECTOR)).valid == ("mlp",)
+    assert problem(lambda: Catalog({}).encoder(VECTOR)).valid == ("mlp", "residual_mlp")
 
 
 def test_a_choice_that_cannot_take_the_space_names_its_rule():
     catalog = Catalog({"observation": {"all": rule("cnn")}})
     found = problem(lambda: catalog.encoder(VECTOR))
     assert found.message == (
-        "`cnn` takes an image, a Box of rank 3, not Box(4,) float32 (chosen by rule `all`)"
+        "`cnn` takes an image, a Box of rank 2 to 4, not Box(4,) float32 (chosen by rule `all`)"
     )
     assert (found.path, found.value) == ("model.encoder", "cnn")
 
 
 def test_what_the_user_names_and_cannot_be_has_its_path():
     found = problem(lambda: Catalog.default().encoder(VECTOR, CNNEncoderConfig()))
-    assert found.message == "`cnn` takes an image, a Box of rank 3, not Box(4,) float32"
-    assert found.valid == ("mlp",)
+    assert found.message == "`cnn` takes an image, a Box of rank 2 to 4, not Box(4,) float32"
+    assert found.valid == ("mlp", "residual_mlp")
     assert found.fix == "model/encoder=mlp"
     config = CNNEncoderConfig.parse({"filters": [[8, 100, 1]]})
     found = problem(lambda: Catalog.default().encoder(IMAGE, config))

@@ -125,7 +125,7 @@ def test_nothing_is_auto_in_a_blueprint():
 
 def test_hints_need_no_type():
     node = nodes({"encoder": {"hidden": [5]}}, None)["main.encoder"]
-    assert node.config == MLPEncoderConfig(hidden=(5,))
+    assert node.config == MLPEncoderConfig(hidden=(5,), scaling="none")
     assert node.reason.name == "vector"
     assert node.out_dim == 5
 

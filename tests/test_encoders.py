@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
+from composer import Experiment
 from composer.encoders.base import EncoderConfig
-from composer.encoders.cnn import CNNEncoderConfig, ConvLayer, derive_filters
+from composer.encoders.cnn import ChannelNorm, CNNEncoderConfig, ConvLayer, derive_filters
 from composer.encoders.mlp import MLPEncoderConfig
 from composer.encoders.one_hot import OneHotEncoderConfig
 from composer.errors import CompositionError, ConfigError
@@ -24,9 +25,13 @@ BOXES = [
     spaces.Box(-1, 1, (2, 3), np.float32),
     spaces.Box(0, 255, (5,), np.uint8),
     spaces.Box(-3, 7, (2, 2), np.int64),
-    spaces.Box(0, 1, (2, 2, 2, 2), np.float32),
+    spaces.Box(-np.inf, np.inf, (2, 2, 2, 2), np.float32),
 ]
 IMAGES = [
+    spaces.Box(0, 255, (20, 18), np.uint8),
+    spaces.Box(0.0, 1.0, (17, 16), np.float32),
+    spaces.Box(0, 255, (4, 12, 13, 3), np.uint8),
+    spaces.Box(0, 255, (2, 1, 12, 13), np.uint8),
     spaces.Box(0, 255, (36, 40, 3), np.uint8),
     spaces.Box(0, 255, (3, 36, 40), np.uint8),
     spaces.Box(0.0, 1.0, (20, 13, 1), np.float32),
@@ -42,10 +47,27 @@ CHOICES = [
 ]
 OPTIONS = {
     "mlp": [{}, {"hidden": []}, {"layer_norm": True, "activation": "gelu"}],
-    "cnn": [{}, {"filters": [[8, 3, 2, "same"], [4, [2, 1]]]}, {"filters": [], "hidden": []}],
+    "residual_mlp": [{}, {"features": 5, "blocks": 1, "expansion": 1}],
+    "cnn": [
+        {},
+        {"filters": [[8, 3, 2, "same"], [4, [2, 1]]], "conv_layer_norm": True},
+        {"filters": [], "hidden": []},
+    ],
+    "impala_cnn": [{"channels": [4, 5], "blocks": 1}, {"channels": [], "hidden": []}],
     "one_hot": [{}, {"hidden": []}],
+    "embedding": [{}, {"size": 3, "combine": "sum"}, {"hidden": []}],
 }
 LEADS = [(), (5,), (2, 3)]
+
+
+def takes(config, space):
+    if config.refusal(space) is not None:
+        return False
+    try:
+        config.resolve(space)
+    except CompositionError:  # an image that is too small for filters that are given
+        return False
+    return True
 
 
 def conformance():
@@ -54,7 +76,7 @@ def conformance():
         for options in OPTIONS.get(tag, [{}]):
             config = EncoderConfig.parse({"type": tag, **options})
             for space in (*BOXES, *IMAGES, *CHOICES):
-                if config.refusal(space) is None:
+                if takes(config, space):
                     name = f"{tag}-{options}-{describe(space)}"
                     yield pytest.param(config.resolve(space), space, id=name)
 
@@ -79,7 +101,7 @@ def built(config, space, seed=0):
 
 
 def test_every_encoder_takes_some_space_and_every_space_has_an_encoder():
-    assert {pair.values[0].type for pair in PAIRS} >= {"mlp", "cnn", "one_hot"}
+    assert {pair.values[0].type for pair in PAIRS} >= OPTIONS.keys()
     taken = {describe(pair.values[1]) for pair in PAIRS}
     assert taken == {describe(space) for space in (*BOXES, *IMAGES, *CHOICES)}
 
@@ -119,7 +141,9 @@ def test_an_empty_batch_has_no_features(config, space):
     assert features.shape == (0, config.out_dim(space))
 
 
-@pytest.mark.parametrize(("config", "space"), [pair for pair in PAIRS if pair.values[0].hidden])
+@pytest.mark.parametrize(
+    ("config", "space"), [pair for pair in PAIRS if getattr(pair.values[0], "hidden", True)]
+)
 def test_finite_gradients_reach_every_parameter(config, space):
     encoder = built(config, space)
     encoder(samples(space, (8,))).square().sum().backward()
@@ -164,7 +188,7 @@ def test_a_state_holds_nothing_but_parameters(config, space):
         (
             "cnn",
             spaces.Box(0, 1, (2,)),
-            "`cnn` takes an image, a Box of rank 3, not Box(2,) float32",
+            "`cnn` takes an image, a Box of rank 2 to 4, not Box(2,) float32",
         ),
         (
             "cnn",
@@ -182,14 +206,14 @@ def test_a_space_it_cannot_take_is_refused(tag, space, message):
 
 
 def test_mlp_defaults_are_two_tanh_layers_of_64():
-    encoder = built(MLPEncoderConfig(), spaces.Box(-1, 1, (4,)))
+    encoder = built(MLPEncoderConfig(scaling="none"), spaces.Box(-1, 1, (4,)))
     sizes = [layer.out_features for layer in encoder.layers if isinstance(layer, nn.Linear)]
     assert sizes == [64, 64]
     assert sum(isinstance(layer, nn.Tanh) for layer in encoder.layers) == 2
 
 
 def identity(space):
-    return MLPEncoderConfig(hidden=()).build(space)
+    return MLPEncoderConfig(hidden=()).resolve(space).build(space)
 
 
 def test_mlp_takes_floats_as_they_are():
@@ -430,3 +454,90 @@ def test_convolutions_and_layers_have_initialisers_of_their_own():
     kernels = [m.weight for m in encoder.convolutions if isinstance(m, nn.Conv2d)]
     assert all((kernel == 0).all() for kernel in kernels)
     assert (encoder.layers[0].weight == 1).all()
+
+
+# cnn: matrices and stacked images
+
+
+def test_a_matrix_is_an_image_of_one_channel():
+    matrix, image = (
+        spaces.Box(0, 255, (20, 24), np.uint8),
+        spaces.Box(0, 255, (20, 24, 1), np.uint8),
+    )
+    one, other = (built(CNNEncoderConfig().resolve(space), space) for space in (matrix, image))
+    obs = samples(matrix, (4,))
+    torch.testing.assert_close(one(obs), other(obs.unsqueeze(-1)))
+
+
+@pytest.mark.parametrize("layout", ["thwc", "tchw"])
+def test_the_channels_of_stacked_images_are_put_side_by_side(layout):
+    shape = (4, 20, 24, 3) if layout == "thwc" else (4, 3, 20, 24)
+    stacked = spaces.Box(0, 255, shape, np.uint8)
+    merged = spaces.Box(0, 255, (12, 20, 24), np.uint8)
+    config = CNNEncoderConfig().resolve(stacked)
+    assert config.layout == layout
+    one = built(config, stacked)
+    other = built(CNNEncoderConfig().resolve(merged), merged)
+    obs = samples(stacked, (5,))
+    first = obs.permute(0, 1, 4, 2, 3) if layout == "thwc" else obs
+    torch.testing.assert_close(one(obs), other(first.reshape(5, 12, 20, 24)))
+
+
+@pytest.mark.parametrize(
+    ("space", "layout", "message"),
+    [
+        (
+            spaces.Box(0, 255, (84, 84), np.uint8),
+            "hwc",
+            "layout `hwc` is for rank 3, which Box(84, 84) uint8 has not",
+        ),
+        (
+            spaces.Box(-np.inf, np.inf, (4, 9, 9, 3)),
+            "auto",
+            "`cnn` cannot tell which axis of Box(4, 9, 9, 3) float32 holds the channels: give "
+            "`layout`, thwc or tchw",
+        ),
+    ],
+)
+def test_a_layout_must_have_an_axis_for_each_of_the_space(space, layout, message):
+    assert CNNEncoderConfig.parse({"layout": layout}).refusal(space) == message
+
+
+def test_a_matrix_that_is_no_image_is_one_where_that_is_said():
+    space = spaces.Box(-np.inf, np.inf, (9, 9))
+    assert CNNEncoderConfig().resolve(space).layout == "hw"
+
+
+# cnn: presets
+
+
+def preset(name, space):
+    return Experiment.load([f"model/encoder={name}"]).config.model.encoder.resolve(space)
+
+
+def test_nature_cnn_is_what_is_derived_for_84_pixels_and_stays_so():
+    space = spaces.Box(0, 255, (84, 84, 4), np.uint8)
+    assert preset("nature_cnn", space) == CNNEncoderConfig().resolve(space)
+    larger = spaces.Box(0, 255, (210, 160, 3), np.uint8)
+    assert preset("nature_cnn", larger).filters == derive_filters(84, 84)
+
+
+def test_dreamer_cnn_leaves_4_by_4_of_64_pixels():
+    space = spaces.Box(0, 255, (64, 64, 3), np.uint8)
+    config = preset("dreamer_cnn", space)
+    assert config.out_shape(space) == (256, 4, 4)
+    assert config.out_dim(space) == 4096
+
+
+def test_a_channel_norm_normalises_the_channels_of_each_pixel():
+    maps = 3 + 5 * torch.randn(2, 8, 4, 5)
+    normed = ChannelNorm(8)(maps)
+    torch.testing.assert_close(normed.mean(1), torch.zeros(2, 4, 5), atol=1e-5, rtol=0)
+    torch.testing.assert_close(normed.var(1, correction=0), torch.ones(2, 4, 5), atol=1e-3, rtol=0)
+
+
+def test_convolutions_are_normalised_before_their_activation():
+    space = spaces.Box(0, 255, (9, 9, 3), np.uint8)
+    config = CNNEncoderConfig.parse({"filters": [[8, 3, 1]], "conv_layer_norm": True})
+    kinds = [type(part) for part in config.resolve(space).build(space).convolutions]
+    assert kinds == [nn.Conv2d, ChannelNorm, nn.ReLU]

@@ -160,11 +160,13 @@ part            is           in → out              params  mul-adds    bytes
 main.encoder    mlp          Box(4,) float32 → 64   4,480     4,352  17.9 kB
     rule `vector`: a vector goes through linear layers
     not `image`: image is false, not true
+    scaling=none
     hidden=[64, 64], activation=tanh, layer_norm=false, kernel_initializer=orthogonal(gain=1.414), …
 critic.encoder  mlp          Box(4,) float32 → 3       15        12     60 B
     rule `vector`: a vector goes through linear layers
     not `image`: image is false, not true
     hidden=[3]
+    scaling=none
     activation=tanh, layer_norm=false, kernel_initializer=orthogonal(gain=1.414), …
 policy          policy       64 → 2                   130       128    520 B
     needed by ppo
@@ -209,7 +211,13 @@ def test_every_setting_is_there_when_asked_for():
 def test_the_rules_tried_are_kept_in_json_and_not_in_the_fingerprint():
     blueprint = compose(spaces.Discrete(3), TWO, algorithm="ppo")
     tried = blueprint.by_name["critic.encoder"].reason.tried
-    assert [rule.rule for rule in tried] == ["image", "vector", "flattened", "discrete"]
+    assert [rule.rule for rule in tried] == [
+        "image",
+        "vector",
+        "flattened",
+        "many_choices",
+        "discrete",
+    ]
     assert tried[0].mismatch == "kind is discrete, not box"
     assert tried[-1].mismatch is None
     assert type(blueprint).from_json(blueprint.to_json()) == blueprint

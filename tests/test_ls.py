@@ -77,7 +77,7 @@ def test_every_row_of_a_kind_has_the_same_columns(kind):
 
 def test_encoders_say_what_they_accept(capsys):
     encoders = listed(capsys, "encoders")["encoders"]
-    assert encoders["cnn"]["accepts"] == ["image"]
+    assert encoders["cnn"]["accepts"] == ["array", "image"]
     assert {"vector", "integer vector", "array", "image"} <= {*encoders["mlp"]["accepts"]}
     assert encoders["one_hot"]["accepts"] == ["discrete", "multi_discrete", "multi_binary"]
     assert encoders["mlp"]["what"].startswith("Linear layers over the flattened observation")
@@ -112,7 +112,7 @@ def test_a_rule_shows_what_it_changes(capsys):
 
 def test_files_of_ones_own_are_listed_with_their_comment_and_place(home, capsys):
     home("conf/env/short.yaml", "# Twenty steps\ndefaults: [cartpole]\nkwargs: {a: 1}\n")
-    home("conf/model/encoder/nature_cnn.yaml", "type: cnn\nfilters: [[32, 8, 4]]\n")
+    home("conf/model/encoder/my_cnn.yaml", "type: cnn\nfilters: [[32, 8, 4]]\n")
     home(
         "conf/experiment/mine.yaml",
         """\
@@ -127,7 +127,7 @@ def test_files_of_ones_own_are_listed_with_their_comment_and_place(home, capsys)
     short = found["environments"]["short"]
     assert (short["id"], short["what"]) == ("CartPole-v1", "Twenty steps")
     assert short["origin"] == "conf/env/short.yaml"
-    assert found["encoders"]["nature_cnn"]["accepts"] == ["image"]
+    assert found["encoders"]["my_cnn"]["accepts"] == ["array", "image"]
     mine = found["experiments"]["mine"]
     assert (mine["what"], mine["chooses"]) == ("What I try", ["env=short"])
 

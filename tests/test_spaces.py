@@ -149,6 +149,15 @@ def test_size_is_elements_or_one_hot_width(space, size):
         ((17, 84, 84), None),
         ((3, 2, 3), None),  # no side is as short as the middle
         ((1, 1, 1), "hwc"),
+        ((84, 84), "hw"),
+        ((2, 3), "hw"),
+        ((4, 84, 84, 3), "thwc"),
+        ((4, 3, 84, 84), "tchw"),
+        ((16, 84, 84, 1), "thwc"),
+        ((17, 84, 84, 1), None),  # too many for frames
+        ((4, 84, 84, 17), None),
+        ((9,), None),
+        ((2, 2, 8, 8, 3), None),
     ],
 )
 def test_channels_are_the_short_outer_axis(shape, layout):
@@ -158,8 +167,8 @@ def test_channels_are_the_short_outer_axis(shape, layout):
 @pytest.mark.parametrize(
     "space",
     [
-        spaces.Box(0, 255, (84, 84), np.uint8),
-        spaces.Box(0, 255, (4, 84, 84, 3), np.uint8),
+        spaces.Box(0.0, 1.0, (15, 84), np.float32),
+        spaces.Box(-np.inf, np.inf, (84, 84), np.float32),
         spaces.Box(-np.inf, np.inf, (84, 84, 3), np.float32),
         spaces.Box(np.zeros((9, 9, 3)), np.arange(243.0).reshape(9, 9, 3) + 1, dtype=np.float64),
         spaces.Discrete(3),
@@ -172,6 +181,7 @@ def test_what_is_no_image(space):
 
 def test_a_float_image_of_one_range_is_an_image():
     assert image_layout(spaces.Box(0.0, 1.0, (84, 84, 3), np.float32)) == "hwc"
+    assert image_layout(spaces.Box(-1.0, 1.0, (16, 84), np.float32)) == "hw"
 
 
 def test_bytes_are_an_image_whatever_their_bounds():

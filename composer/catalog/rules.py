@@ -73,7 +73,7 @@ class When(Config):
     bounded: bool | None = None
     image: bool | None = None
     layout: Names | None = None
-    """`hwc` or `chw`."""
+    """Of an image: `hwc`, `chw`, `hw`, `thwc` or `tchw`."""
     key: Names | None = None
     """The dotted path inside a composite space; patterns as in file names."""
     algorithm: Names | None = None

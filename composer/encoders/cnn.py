@@ -5,24 +5,15 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 import gymnasium as gym
-import numpy as np
-from gymnasium import spaces
 from pydantic import BeforeValidator, Field
 from torch import Tensor, nn
 
 from composer.config import Auto, AutoOr, Config, Listed, Size
-from composer.encoders.base import EncoderConfig
+from composer.encoders._image import ImageEncoderConfig
 from composer.errors import CompositionError, Problem
-from composer.layers import (
-    ACTIVATIONS,
-    Activation,
-    ConvInitializer,
-    HiddenLayers,
-    initialised,
-    orthogonal,
-)
+from composer.layers import ACTIVATIONS, ConvInitializer, initialised, orthogonal
 from composer.problems import invalid_value
-from composer.spaces import Layout, describe, image_layout
+from composer.spaces import describe
 
 
 def _both_axes(value: object) -> tuple[object, ...]:
@@ -78,7 +69,7 @@ Layer = Annotated[
 Filters = Annotated[Listed[Layer], BeforeValidator(_layers, json_schema_input_type=Listed[Layer])]
 
 
-class CNNEncoderConfig(HiddenLayers, EncoderConfig):
+class CNNEncoderConfig(ImageEncoderConfig):
     """Convolutions derived from the image's size; 84×84 gives the stack of Mnih et al. (2015).
 
     Bytes and other ranges that start at 0 are scaled to [0, 1] inside the module.
@@ -86,29 +77,15 @@ class CNNEncoderConfig(HiddenLayers, EncoderConfig):
 
     type: Literal["cnn"] = "cnn"
     filters: AutoOr[Filters] = Auto()
-    layout: AutoOr[Layout] = Auto()
-    """Channels last (`hwc`) or first (`chw`)."""
-    hidden: Listed[Size] = (512,)
-    """Linear layers behind the flattened convolutions."""
-    activation: Activation = "relu"
     conv_initializer: ConvInitializer | None = orthogonal()
-
-    def refusal(self, space: gym.Space) -> str | None:
-        if not isinstance(space, spaces.Box) or len(space.shape) != 3:
-            return f"`cnn` takes an image, a Box of rank 3, not {describe(space)}"
-        if isinstance(self.layout, Auto) and image_layout(space) is None:
-            return (
-                f"`cnn` cannot tell which axis of {describe(space)} holds the channels: "
-                "give `layout`, hwc or chw"
-            )
-        return None
+    conv_layer_norm: bool = False
+    """Normalise the channels of each pixel between a convolution and its activation."""
 
     def resolve(self, space: gym.Space) -> Self:
-        layout = image_layout(space) if isinstance(self.layout, Auto) else self.layout
-        _, height, width = _sizes(space, layout)
-        auto = isinstance(self.filters, Auto)
-        filters = derive_filters(height, width) if auto else self.filters
-        resolved = self.model_copy(update={"layout": layout, "filters": filters})
+        resolved = self.with_pixels(space)
+        if isinstance(self.filters, Auto):
+            _, height, width = resolved.in_shape(space)
+            resolved = resolved.model_copy(update={"filters": derive_filters(height, width)})
         resolved.out_shape(space)
         return resolved
 
@@ -119,7 +96,7 @@ class CNNEncoderConfig(HiddenLayers, EncoderConfig):
             CompositionError: Where a kernel is larger than what is left of the image.
         """
         assert not isinstance(self.filters, Auto)
-        channels, *sides = _sizes(space, self.layout)
+        channels, *sides = self.in_shape(space)
         for index, layer in enumerate(self.filters):
             out = [layer.out_size(size, axis) for axis, size in enumerate(sides)]
             if min(out) < 1 or any(
@@ -137,30 +114,21 @@ class CNNEncoderConfig(HiddenLayers, EncoderConfig):
             channels, sides = layer.channels, out
         return channels, sides[0], sides[1]
 
-    def out_dim(self, space: gym.Space) -> int:
-        return self.width(math.prod(self.out_shape(space)))
-
-    def build(self, space: gym.Space) -> "CNNEncoder":
-        assert isinstance(space, spaces.Box)
+    def convolutions(self, space: gym.Space) -> nn.Sequential:
         assert not isinstance(self.filters, Auto)
-        channels, *sides = _sizes(space, self.layout)
+        channels, *sides = self.in_shape(space)
         layers: list[nn.Module] = []
         for layer in self.filters:
             if layer.padding == "same":
                 layers.append(nn.ZeroPad2d(_same_padding(layer, sides)))
             conv = nn.Conv2d(channels, layer.channels, layer.kernel, layer.stride)
             layers.append(initialised(conv, self.conv_initializer, self.bias_initializer))
+            if self.conv_layer_norm:
+                layers.append(ChannelNorm(layer.channels))
             layers.append(ACTIVATIONS[self.activation]())
             sides = [layer.out_size(size, axis) for axis, size in enumerate(sides)]
             channels = layer.channels
-        high = float(np.max(space.high))
-        scaled = float(np.min(space.low)) == 0.0 and math.isfinite(high) and high > 1.0
-        return CNNEncoder(
-            channels_last=self.layout == "hwc",
-            scale=1.0 / high if scaled else 1.0,
-            convolutions=nn.Sequential(*layers),
-            layers=self.stack(math.prod(self.out_shape(space))),
-        )
+        return nn.Sequential(*layers)
 
 
 def derive_filters(height: int, width: int) -> tuple[ConvLayer, ...]:
@@ -192,13 +160,6 @@ def _derive_axis(size: int) -> list[tuple[int, int]]:
     return [*steps, (min(3, size), 1)]
 
 
-def _sizes(space: gym.Space, layout: Any) -> tuple[int, int, int]:
-    """Channels, height and width of an image space."""
-    assert space.shape is not None
-    first, middle, last = space.shape
-    return (last, first, middle) if layout == "hwc" else (first, middle, last)
-
-
 def _same_padding(layer: ConvLayer, sides: list[int]) -> tuple[int, int, int, int]:
     """Left, right, top and bottom, so that a stride of 1 keeps the size."""
     pads = []
@@ -209,25 +170,9 @@ def _same_padding(layer: ConvLayer, sides: list[int]) -> tuple[int, int, int, in
     return pads[0], pads[1], pads[2], pads[3]
 
 
-class CNNEncoder(nn.Module):
-    """Scales, brings channels to the front, convolves, flattens and applies the layers."""
+class ChannelNorm(nn.LayerNorm):
+    """A layer norm over the channels of each pixel."""
 
-    def __init__(
-        self, *, channels_last: bool, scale: float, convolutions: nn.Module, layers: nn.Module
-    ) -> None:
-        super().__init__()
-        self.channels_last = channels_last
-        self.scale = scale
-        self.convolutions = convolutions
-        self.layers = layers
-
-    def forward(self, obs: Tensor) -> Tensor:
-        """obs: `(*B, H, W, C)` or `(*B, C, H, W)`, any dtype → `(*B, F)` float32."""
-        lead = obs.shape[:-3]
-        x = obs.reshape(math.prod(lead), *obs.shape[-3:]).float()
-        if self.scale != 1.0:
-            x = x * self.scale
-        if self.channels_last:
-            x = x.permute(0, 3, 1, 2)
-        x = self.layers(self.convolutions(x).flatten(1))
-        return x.reshape(*lead, x.shape[-1])
+    def forward(self, input: Tensor) -> Tensor:
+        """`(B, C, H, W)` → the same shape."""
+        return super().forward(input.movedim(1, -1)).movedim(-1, 1)

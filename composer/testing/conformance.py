@@ -73,7 +73,7 @@ def _samples(space: gym.Space, lead: tuple[int, ...]) -> Any:
     space = copy.deepcopy(space)
     space.seed(0)
     flat = batch(space, [space.sample() for _ in range(math.prod(lead))])
-    return to_tensors(map_structure(lambda leaf: leaf.reshape(*lead, *leaf.shape[1:]), flat))
+    return to_tensors(map_structure(lambda leaf: leaf.reshape((*lead, *leaf.shape[1:])), flat))
 
 
 def _outputs(module: RLModule, obs: Any) -> dict[str, torch.Tensor]:
