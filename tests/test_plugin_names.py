@@ -58,7 +58,7 @@ def test_a_module_that_a_plugin_lacks_is_named_as_what_it_imports(modules, missi
     modules("asks/__init__", f"import {missing}\n")
     problem = problem_of("asks")
     assert problem.message == f"the plugin imports `{missing}`, and there is no such module"
-    assert (problem.value, problem.fix) == ("asks", None)
+    assert (problem.value, problem.fix) == ("asks", "plugins='[]'")
 
 
 def test_a_plugin_with_no_near_name_is_told_where_was_looked(modules, tmp_path):

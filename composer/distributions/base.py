@@ -121,15 +121,6 @@ class Distribution(ABC):
     def kl(self, other: Any) -> Tensor:
         """KL(self ‖ other), `(*B,)`, in nats."""
 
-    def _require_width(self) -> None:
-        """Raises a ModuleError if `inputs` are too few or too many, which could broadcast."""
-        space, width = self.action_map.space, self.inputs.shape[-1:]
-        if width != (needed := self.required_input_dim(space),):
-            raise ModuleError(
-                f"the inputs of the distribution have the shape {tuple(self.inputs.shape)}, where "
-                f"{describe(space)} needs (*B, {needed})"
-            )
-
     def to_env(self, actions: Tensor) -> np.ndarray:
         """What `env.step` takes: scaled, clipped, of the space's dtype."""
         return self.action_map(actions)
@@ -188,6 +179,14 @@ class ActionDistribution(nn.Module, ABC):
     def forward(self, inputs: Tensor, mask: Nested = None) -> Distribution:
         """inputs: `(*B, inputs_dim)`; mask: what may be chosen, as the distribution says."""
 
+    def require_width(self, inputs: Tensor) -> None:
+        """Raises a ModuleError if there are too few inputs or too many, which could broadcast."""
+        if inputs.shape[-1:] != (self.inputs_dim,):
+            raise ModuleError(
+                f"the inputs of the distribution have the shape {tuple(inputs.shape)}, where the "
+                f"action space needs (*B, {self.inputs_dim})"
+            )
+
 
 class PlainDistribution(ActionDistribution):
     """The policy head's outputs are the inputs."""
@@ -202,6 +201,7 @@ class PlainDistribution(ActionDistribution):
         return outputs
 
     def forward(self, inputs: Tensor, mask: Nested = None) -> Distribution:
+        self.require_width(inputs)
         return self.distribution(inputs, self.action_map, mask)
 
 

@@ -48,7 +48,6 @@ class CategoricalDistribution(Distribution):
 
     def __init__(self, inputs: Tensor, action_map: ActionMap, mask: Tensor | None = None) -> None:
         super().__init__(inputs, action_map, mask)
-        self._require_width()
         logits = inputs
         if mask is not None:
             mask = mask.bool()  # Gymnasium's own masks are int8

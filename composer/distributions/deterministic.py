@@ -49,5 +49,6 @@ class Deterministic(ActionDistribution):
         return outputs.tanh()
 
     def forward(self, inputs: Tensor, mask: Nested = None) -> Distribution:
+        self.require_width(inputs)
         actions = inputs.reshape((*inputs.shape[:-1], *self.shape))
         return DeterministicDistribution(actions, self.action_map, mask)

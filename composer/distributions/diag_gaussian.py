@@ -110,6 +110,7 @@ class DiagGaussian(ActionDistribution):
         return torch.cat([mean, log_std], -1)
 
     def forward(self, inputs: Tensor, mask: Nested = None) -> Distribution:
+        self.require_width(inputs)
         return self.bound(inputs, mask)
 
 
@@ -118,7 +119,6 @@ class DiagGaussianDistribution(Distribution):
 
     def __init__(self, inputs: Tensor, action_map: ActionMap, mask: Nested = None) -> None:
         super().__init__(inputs, action_map, mask)
-        self._require_width()
         self.mean, self.log_std = inputs.chunk(2, -1)  # (*B, A) each
 
     @classmethod
