@@ -7,6 +7,8 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
+from os.path import isfile  # no error where a name is too long
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -28,10 +30,10 @@ from composer.errors import (
     Problem,
     did_you_mean,
     line_to_type,
-    nearest,
     nearest_first,
 )
 from composer.loading import Loaded, load
+from composer.loading.files import existing
 from composer.loggers.base import LoggerConfig
 from composer.model_config import ModelConfig
 from composer.training.evaluation import EvaluationConfig
@@ -185,8 +187,12 @@ def _validated(data: Mapping[str, Any], config_dir: str | Path | None) -> Experi
 
 
 def import_plugins(names: object, config_dir: str | Path | None) -> None:
-    """Imports the modules that `plugins` names, the user's directory first on the path."""
-    home = str(Path(config_dir).resolve().parent if config_dir else Path.cwd())
+    """Imports the modules that `plugins` names, the user's directory first on the path.
+
+    Raises:
+        ConfigError: If there is no such directory, or no such module.
+    """
+    home = str(existing(config_dir).parent if config_dir else Path.cwd())
     if home not in sys.path:
         sys.path.insert(0, home)
     if not isinstance(names, list | tuple):
@@ -194,14 +200,14 @@ def import_plugins(names: object, config_dir: str | Path | None) -> None:
     problems = []
     for index, name in enumerate(names):
         path = f"plugins[{index}]"
-        if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", name)):
+        if not (isinstance(name, str) and _MODULE.fullmatch(name)):
             rule = "a plugin is the dotted name of a module"
             problems.append(_misnamed(rule, names, index, str(name), [home], ""))
             continue
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:
-            problems.append(_no_module(names, index, str(error.name), home))
+            problems.append(_no_module(names, index, str(error.name), home, config_dir is None))
         except ComposerError:
             raise
         except Exception as error:  # a plugin may raise anything while it is imported
@@ -211,7 +217,12 @@ def import_plugins(names: object, config_dir: str | Path | None) -> None:
         raise ConfigError(*problems)
 
 
-def _no_module(plugins: Sequence[Any], index: int, missing: str, home: str) -> Problem:
+_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+
+
+def _no_module(
+    plugins: Sequence[Any], index: int, missing: str, home: str, is_here: bool
+) -> Problem:
     """The problem of a plugin that is not there, or that imports what is not there."""
     name = plugins[index]
     if not f"{name}.".startswith(f"{missing}."):
@@ -220,6 +231,8 @@ def _no_module(plugins: Sequence[Any], index: int, missing: str, home: str) -> P
     parent = missing.rpartition(".")[0]
     where = getattr(sys.modules.get(parent), "__path__", None)
     rule = f"there is no module `{missing}`; looked in {home} and what is installed"
+    if is_here and not where:
+        rule += "; with --config-dir DIR a module beside DIR is found"
     prefix = f"{parent}." if where else ""
     problem = _misnamed(rule, plugins, index, missing, where or [home], prefix)
     cure = "--config-dir DIR    the configuration directory that lies beside the module"
@@ -229,18 +242,26 @@ def _no_module(plugins: Sequence[Any], index: int, missing: str, home: str) -> P
 def _misnamed(
     rule: str, plugins: Sequence[Any], index: int, wrong: str, where: Sequence[str], prefix: str
 ) -> Problem:
-    """The problem of a plugin's name, `wrong` or a name that begins so, with the nearest one."""
+    """The problem of a plugin's name, `wrong` or a name that begins so, with the nearest one.
+
+    Only a slip of the pen is near: the modules of another directory are none that were meant.
+    """
     names = [prefix + found.name for found in pkgutil.iter_modules(where)]
-    close = nearest(wrong, names)
-    right = f"{close}{str(plugins[index]).removeprefix(wrong)}"
+    by_lower = {name.lower(): name for name in names}
+    meant = re.sub(r"\.py$", "", wrong.removeprefix("./")).replace("/", ".")
+    close = get_close_matches(meant.lower(), by_lower, n=1, cutoff=0.75)
+    right = by_lower[close[0]] if close else None
+    if _MODULE.fullmatch(meant) and isfile(Path(where[0], *meant.split(".")).with_suffix(".py")):
+        right = meant
+    if right is None:
+        return Problem(rule, f"plugins[{index}]", plugins[index])
+    whole = f"{right}{str(plugins[index]).removeprefix(wrong)}"
     return Problem(
-        f"{rule}{did_you_mean(wrong, names)}",
+        f"{rule}; did you mean `{right}`?",
         f"plugins[{index}]",
         plugins[index],
-        valid=nearest_first(wrong, names) if close else (),
-        fix=line_to_type("plugins", [*plugins[:index], right, *plugins[index + 1 :]])
-        if close
-        else None,
+        valid=nearest_first(right, {*names, right}),
+        fix=line_to_type("plugins", [*plugins[:index], whole, *plugins[index + 1 :]]),
     )
 
 

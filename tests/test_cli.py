@@ -248,7 +248,7 @@ def test_four_runs_started_together_have_four_directories(tmp_path: Path) -> Non
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_saves_and_leaves(number: int, status: int, tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "composer.cli.main", "train", *SHORT, "total_steps=100000000"],
+        [sys.executable, "-m", "composer.cli.main", "train", *SHORT[1:], "total_steps=100000000"],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -268,7 +268,7 @@ def test_a_signal_saves_and_leaves(number: int, status: int, tmp_path: Path) -> 
 
 
 def test_a_killed_run_resumes(tmp_path: Path) -> None:
-    words = [*QUICK, "total_steps=100000000", "checkpoint.every=1000", "logging.every=500"]
+    words = [*QUICK[1:], "total_steps=100000000", "checkpoint.every=1000", "logging.every=500"]
     process = subprocess.Popen(
         [sys.executable, "-m", "composer.cli.main", "train", *words],
         cwd=tmp_path,

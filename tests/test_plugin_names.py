@@ -38,7 +38,10 @@ def problem_of(*names):
     ("names", "close", "fix"),
     [
         (["named_rihgt"], "named_right", "plugins='[named_right]'"),
+        (["Named_Right"], "named_right", "plugins='[named_right]'"),
         (["named_right.py"], "named_right", "plugins='[named_right]'"),
+        (["./named_right.py"], "named_right", "plugins='[named_right]'"),
+        (["pack/inner.py"], "pack.inner", "plugins='[pack.inner]'"),
         (["'named-right'"], "named_right", "plugins='[named_right]'"),
         (["pack.iner"], "pack.inner", "plugins='[pack.inner]'"),
         (["pakc.inner"], "pack", "plugins='[pack.inner]'"),
@@ -65,6 +68,34 @@ def test_a_plugin_with_no_near_name_is_told_where_was_looked(modules, tmp_path):
     problem = problem_of("zzz")
     assert problem.message == (
         f"there is no module `zzz`; looked in {tmp_path} and what is installed"
+        "; with --config-dir DIR a module beside DIR is found"
     )
     assert problem.fix is not None
     assert problem.fix.startswith("--config-dir DIR ")
+
+
+@pytest.mark.parametrize("name", ["named", "pack_encoder", "named_left", "x" * 300])
+def test_a_module_that_only_begins_alike_is_not_offered(modules, name):
+    problem = problem_of(name)
+    assert "--config-dir DIR" in problem.message
+    assert "did you mean" not in problem.message
+    assert problem.fix is not None
+    assert problem.fix.startswith("--config-dir DIR ")
+
+
+def test_a_near_name_does_not_hide_the_flag(modules):
+    assert "--config-dir DIR" in problem_of("named_rihgt").message
+
+
+def test_who_has_named_the_directory_is_not_told_to(modules, tmp_path):
+    (tmp_path / "conf").mkdir()
+    with pytest.raises(ConfigError) as raised:
+        Experiment.load(["plugins=[zzz]"], "conf")
+    (problem,) = raised.value.problems
+    assert "--config-dir" not in problem.message
+
+
+def test_a_complete_configuration_needs_its_directory_too(modules):
+    data = Experiment.load([]).to_data()
+    with pytest.raises(ConfigError, match="the configuration directory nope does not exist"):
+        Experiment.from_data(data, "nope")

@@ -241,4 +241,6 @@ def test_the_help_of_resume_suggests_words_that_resume_takes(run, capsys):
         main(["resume", "--help"])
     words = re.findall(r"`([^`]+=[^`]+)`", capsys.readouterr().out)
     assert len(words) == 3
-    assert resumed(capsys, run, *words, "total_steps=900")[0] == 0
+    others = [word for word in words if not word.startswith("total_steps=")]  # 2e6 takes long
+    assert len(others) == len(words) - 1
+    assert resumed(capsys, run, *others, "total_steps=900")[0] == 0

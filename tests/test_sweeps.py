@@ -182,6 +182,12 @@ def test_a_launcher_that_is_not_installed_is_one_clear_error(here, capsys):
     assert "Could not find 'hydra/launcher/lunch'" in capsys.readouterr().err
 
 
+def test_a_sweep_may_go_without_loggers(here):
+    words = [word for word in QUICK if not word.startswith("logger")]
+    assert main(["train", "-m", *words, "logger={}", "seed=0,1", "--run-dir", "mine"]) == 0
+    assert json.loads((here / "mine/1/experiment.json").read_text())["logger"] == {}
+
+
 def test_a_sweep_that_cannot_begin_leaves_no_directory(here, capsys):
     assert main(["train", "-m", *QUICK, "--run-dir", "mine", "hydra/launcher=lunch"]) == 2
     assert "Could not find" in capsys.readouterr().err
@@ -213,7 +219,7 @@ def test_a_jobs_directory_stands_on_one_line_however_long(here, capsys):
 
 
 def test_a_signal_ends_the_whole_sweep(tmp_path):
-    words = ["train", "-m", *QUICK, "total_steps=100000000", "seed=0,1"]
+    words = ["train", "-m", *QUICK[1:], "total_steps=100000000", "seed=0,1"]
     running = subprocess.Popen(
         [sys.executable, "-m", "composer.cli.main", *words],
         cwd=tmp_path,

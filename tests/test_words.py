@@ -6,7 +6,7 @@ import pytest
 
 from composer.errors import ComposerError, ConfigError
 from composer.experiment import Experiment
-from composer.loading import load
+from composer.loading import jobs, load
 
 
 def problems_of(*words):
@@ -144,7 +144,13 @@ def test_a_sweep_is_refused_and_says_what_takes_one(word):
 
 @pytest.mark.parametrize(
     ("words", "fix"),
-    [("env=taxi", "['env=taxi']"), ([3], '["env=cartpole", "seed=1"]')],
+    [
+        ("env=taxi", "['env=taxi']"),
+        ([3], '["env=cartpole", "seed=1"]'),
+        ({"env": "cartpole"}, '["env=cartpole", "seed=1"]'),
+        (None, '["env=cartpole", "seed=1"]'),
+        (3, '["env=cartpole", "seed=1"]'),
+    ],
 )
 def test_words_are_a_list(words, fix):
     with pytest.raises(ConfigError) as raised:
@@ -305,3 +311,79 @@ def test_a_type_set_by_a_word_is_what_a_part_that_does_not_fit_was_set_by():
         "model.encoder",
         "model.encoder.type=cnn (command line)",
     )
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        ("seed=1", "seed=2"),
+        ("env=cartpole", "env=pendulum"),
+        ("model/encoder=mlp", "model.encoder=cnn"),
+        ("algorithm.lr=1e-3", "+algorithm.lr=1e-2"),
+        ("logger=none", "logger=tensorboard"),
+    ],
+)
+def test_words_that_contradict_one_another_are_refused(earlier, later):
+    problem = problem_of(earlier, "threads=2", later)
+    assert problem.message == f"`{earlier}` and `{later}` cannot both be: give one"
+    assert (problem.origin, problem.fix) == (f"{later} (command line)", later)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("seed=1", "seed=1"),
+        ("env=pendulum", "env='pendulum'"),
+        ("algorithm.lr=1e-3", "algorithm.lr=0.001"),
+        ("model.encoder={type: mlp}", "model.encoder.hidden=[1]"),
+        ("model.encoder.hidden=[1]", "model.encoder={type: mlp}"),
+        ("env=gym", "env={id: Taxi-v3}"),
+        ("x={a: 1}", "x={b: 2}"),
+        ("seed=1", "~seed", "seed=2"),
+    ],
+)
+def test_words_that_add_to_one_another_are_taken(words):
+    load(words)
+
+
+@pytest.mark.parametrize("name", ["LunarLander-v3", "ALE/Pong-v5", "composer.testing:Counter-v0"])
+def test_the_id_of_an_environment_is_not_its_option(name):
+    with pytest.raises(ConfigError) as raised:
+        Experiment.load([f"env={name}"])
+    (problem,) = raised.value.problems
+    assert problem.message.startswith(f"there is no env `{name}`")
+    assert problem.fix == f"env.id={name}"
+
+
+@pytest.mark.parametrize(
+    ("word", "fix"),
+    [
+        ("algorithm/lr=3", "algorithm.lr=3"),
+        ("env/id=Taxi-v3", "env.id=Taxi-v3"),
+        ("model/encoder/hidden=[3]", "'model.encoder.hidden=[3]'"),
+    ],
+)
+def test_a_setting_with_slashes_is_told_with_dots(word, fix):
+    problem = problem_of(word)
+    assert "has dots in its path" in problem.message
+    assert problem.fix == fix
+    load(shlex.split(fix))
+
+
+def test_a_word_below_a_plain_value_of_a_file_is_what_replaced_it():
+    problem = schema_problem("algorithm.lr.foo=3")
+    assert (problem.path, problem.origin) == (
+        "algorithm.lr",
+        "algorithm.lr.foo=3 (command line)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "sweep"), [(["seed=0,,1"], "seed=0,1"), (["seed=0,", "1"], "'seed=0, 1'")]
+)
+def test_values_of_a_sweep_that_were_mistyped_are_told_as_a_sweep(words, sweep):
+    assert problem_of(*words).fix == f"composer train -m {sweep}"
+    with pytest.raises(ConfigError) as raised:
+        jobs(words)
+    assert raised.value.problems[0].fix == sweep
+    assert len(jobs(shlex.split(sweep))) == 2

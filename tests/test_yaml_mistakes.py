@@ -5,6 +5,8 @@ import yaml
 
 from composer.errors import ComposerError, ConfigError
 from composer.experiment import Experiment
+from composer.loading import load
+from composer.loading.defaults import HEADER
 
 G = "# @package _global_\n"
 
@@ -330,3 +332,61 @@ def test_a_search_path_that_leads_nowhere_is_refused(entry):
     (problem,) = raised.value.problems
     assert (problem.path, problem.value) == ("hydra.searchpath", entry)
     assert problem.message.startswith("there is no such directory of YAML files")
+
+
+def test_a_type_that_does_not_exist_is_told_before_what_the_file_says(conf):
+    conf("experiment/mine", "# @package _global_\nmodel: {encoder: {type: mlp}}\n")
+    with pytest.raises(ConfigError) as raised:
+        Experiment.load(["experiment=mine", "model/encoder=mlpp"], "conf")
+    (problem,) = raised.value.problems
+    assert problem.message == "there is no encoder `mlpp`; did you mean `mlp`?"
+    assert problem.fix == "model/encoder=mlp"
+
+
+def test_a_typed_type_without_a_yaml_wins_over_a_files(conf):
+    conf("experiment/mine", "# @package _global_\nmodel: {encoder: {type: mlp}}\n")
+    words = ["experiment=mine", "model/encoder=fourier"]
+    assert load(words, "conf").data["model"]["encoder"] == {"type": "fourier"}
+    later = load([*words, "model.encoder.type=cnn"], "conf")
+    assert later.data["model"]["encoder"]["type"] == "cnn"
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "line", "fix"),
+    [
+        ("", "the file is empty", "", HEADER),
+        ("# only a comment\n", "the file is empty", "", HEADER),
+        ("\n- seed\n", "a file is a mapping of keys to values, not a list", ":2", None),
+        (f"{G}[seed]\n", "a file is a mapping of keys to values, not a list", ":2", None),
+    ],
+)
+def test_a_file_that_says_nothing_or_is_a_list_is_named(conf, text, message, line, fix):
+    conf("experiment/mine", text)
+    with pytest.raises(ConfigError) as raised:
+        load(["experiment=mine"], "conf")
+    (problem,) = raised.value.problems
+    place = f"conf/experiment/mine.yaml{line}"
+    assert (problem.message, problem.origin, problem.fix) == (message, place, fix)
+
+
+def test_an_experiment_that_changes_nothing_may_be_said(conf):
+    conf("experiment/mine", G)
+    load(["experiment=mine"], "conf")
+
+
+@pytest.mark.parametrize(
+    ("word", "directory", "fix"),
+    [
+        ("experiment=conf/experiment/mine.yaml", None, "--config-dir conf experiment=mine"),
+        ("experiment=./conf/experiment/mine", None, "--config-dir conf experiment=mine"),
+        ("experiment=conf/experiment/mine.yaml", "conf", "experiment=mine"),
+        ("model/encoder=conf/model/encoder/wide", None, "--config-dir conf model/encoder=wide"),
+    ],
+)
+def test_a_file_named_by_its_path_is_told_the_words_that_find_it(conf, word, directory, fix):
+    conf("experiment/mine", f"{G}seed: 3\n")
+    conf("model/encoder/wide", "type: mlp\n")
+    with pytest.raises(ConfigError) as raised:
+        load([word], directory)
+    assert raised.value.problems[0].fix == fix
+    load(fix.split()[-1:], "conf")

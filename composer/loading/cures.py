@@ -9,7 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override
 from hydra.errors import HydraException
 
-from composer.errors import Problem, nearest
+from composer.errors import Problem, line_to_type, nearest
 from composer.loading.files import ConfigFiles
 from composer.loading.words import on_command_line
 
@@ -23,8 +23,19 @@ def parsed(word: str) -> Override | None:
     return override if override.key_or_group else None
 
 
-def unreadable(words: Sequence[str], files: ConfigFiles) -> Iterator[Problem]:
+def unreadable(words: Sequence[str], files: ConfigFiles, sweeps: bool) -> Iterator[Problem]:
     """A problem for each word that is no override, or for several that were meant as one."""
+    for problem in _unreadable(words, files):
+        meant = map(parsed, shlex.split(problem.fix or ""))
+        is_sweep = any(override and override.is_sweep_override() for override in meant)
+        fix = f"{_SWEEP} {problem.fix}" if is_sweep and not sweeps else problem.fix
+        yield replace(problem, fix=fix)
+
+
+_SWEEP = "composer train -m"
+
+
+def _unreadable(words: Sequence[str], files: ConfigFiles) -> Iterator[Problem]:
     start = 0
     while start < len(words):
         cut = _cut(words[start:])
@@ -125,6 +136,7 @@ def _meant(word: str) -> Iterator[str]:
         yield from (f"{key}={value}{end}" for end in ("]", "}", "]}", "}}"))
         yield f"{key}={value[:-1]}"
         yield re.sub(r",(?=\s*[],}])", "", f"{key}={value}")
+    yield f"{key}={re.sub(r',(?: *,)+', ',', value)}"  # `seed=0,,1`
     yield f"{key}='{value.strip(_QUOTES).replace(_QUOTES[0], '')}'"
 
 
@@ -139,6 +151,30 @@ def _named(word: str, files: ConfigFiles) -> str | None:
     return f"{options[close]}={close}" if close else None
 
 
+def contradictions(overrides: Sequence[Override]) -> Iterator[Problem]:
+    """A problem for each word that says otherwise what an earlier one says; mappings are merged."""
+    said: dict[str, Override] = {}
+    for override in overrides:
+        key = override.key_or_group.replace("/", ".")
+        earlier = said.pop(key, None)
+        if override.is_delete() or isinstance(override.value(), dict):
+            continue
+        said[key] = override
+        if earlier is not None and earlier.value() != override.value():
+            word = str(override.input_line)
+            yield Problem(
+                f"`{earlier.input_line}` and `{word}` cannot both be: give one",
+                origin=on_command_line(word),
+                fix=for_shell(word),
+            )
+
+
+def by_id(group: str, name: str) -> str | None:
+    """`env.id=LunarLander-v3`, for an environment that is named as Gymnasium names its own."""
+    is_id = group == "env" and re.fullmatch(r"[\w:./-]+-v\d+", name)
+    return line_to_type("env.id", name) if is_id else None
+
+
 def several(override: Override, files: ConfigFiles) -> Problem:
     """The problem of `seed=0,1` where one value is wanted."""
     word, key, text = override.input_line, override.key_or_group, override.get_value_string()
@@ -148,7 +184,7 @@ def several(override: Override, files: ConfigFiles) -> Problem:
     return Problem(
         f"`{word}` is several values, which only a sweep takes"
         + (f"; a list is written {key}=[{text}]" if may_be_list else ""),
-        fix=f"composer train -m {for_shell(str(word))}",
+        fix=f"{_SWEEP} {for_shell(str(word))}",
     )
 
 
@@ -162,7 +198,7 @@ def unused(override: Override, sweeps: bool) -> Problem | None:
     elif is_run_dir:
         cure, fix = "train has --run-dir", f"composer train --run-dir {for_shell(value)}"
     elif not sweeps:
-        cure, fix = "only a sweep has Hydra's settings", f"composer train -m {for_shell(word)}"
+        cure, fix = "only a sweep has Hydra's settings", f"{_SWEEP} {for_shell(word)}"
     else:
         return None
     return Problem(f"`{word}` would have no effect: {cure}", fix=fix)

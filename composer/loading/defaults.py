@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import yaml
 from hydra.errors import MissingConfigException
 
-from composer.errors import Problem, did_you_mean, nearest, nearest_first
+from composer.errors import Problem, did_you_mean, nearest, nearest_first, shown
 from composer.loading.files import Choice, ConfigFiles, YamlFile, pairs
 from composer.loading.words import Words
 
@@ -124,6 +124,16 @@ def unreadable(file: YamlFile) -> Problem | None:
                 fix=SHAPE,
             )
     return None
+
+
+def no_mapping(file: YamlFile) -> Problem | None:
+    """The problem of a file that is a list or a plain value."""
+    root = file.root
+    if not root or isinstance(root, yaml.MappingNode) or not root.value:
+        return None
+    what = f"`{shown(root.value)}`" if isinstance(root, yaml.ScalarNode) else "a list"
+    message = f"a file is a mapping of keys to values, not {what}"
+    return Problem(message, origin=file.place(root.start_mark.line + 1))
 
 
 def reached(read: Words) -> list[YamlFile]:

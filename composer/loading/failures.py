@@ -19,7 +19,16 @@ from omegaconf.errors import (
 from composer.errors import ComposerError, ConfigError, Problem, line_to_type
 from composer.loading.composing import sources_of
 from composer.loading.cures import for_shell
-from composer.loading.defaults import HEADER, SHAPE, circle, flaw, missing, places, reached
+from composer.loading.defaults import (
+    HEADER,
+    SHAPE,
+    circle,
+    flaw,
+    missing,
+    no_mapping,
+    places,
+    reached,
+)
 from composer.loading.files import pairs
 from composer.loading.origins import Source
 from composer.loading.paths import Parts, dotted, nested
@@ -124,6 +133,8 @@ def _as_text(text: str) -> str:
 
 def _clash(message: str, read: Words) -> Problem:
     """A mapping in one file, and a list in another."""
+    if found := next(filter(None, map(no_mapping, reached(read))), None):
+        return found
     sources = sources_of(read)
     for source in (source for source in sources if not source.file.built_in):
         for said in source.statements():

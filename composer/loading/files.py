@@ -1,6 +1,7 @@
 """The directories of YAML files that Hydra composes from, and what stands where in a file."""
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,6 +37,19 @@ def from_here(path: Path) -> Path:
     """The path as a person in the working directory would write it."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def existing(config_dir: str | Path) -> Path:
+    """The absolute path of a configuration directory.
+
+    Raises:
+        ConfigError: If there is no such directory.
+    """
+    path = Path(config_dir).resolve()
+    if not path.is_dir():
+        kind = "is not a directory" if path.exists() else "does not exist"
+        raise ConfigError(f"the configuration directory {config_dir} {kind}")
+    return path
 
 
 @dataclass(frozen=True)
@@ -146,11 +160,7 @@ class ConfigFiles:
             raise ConfigError(*problems)
         if config_dir is None:
             return cls(tuple(searchpath))
-        path = Path(config_dir).resolve()
-        if not path.is_dir():
-            kind = "is not a directory" if path.exists() else "does not exist"
-            raise ConfigError(f"the configuration directory {config_dir} {kind}")
-        return cls((*searchpath, f"file://{path}"))
+        return cls((*searchpath, f"file://{existing(config_dir)}"))
 
     @cached_property
     def roots(self) -> tuple[Traversable, ...]:
@@ -209,6 +219,16 @@ class ConfigFiles:
                 place = YamlFile(name, file, built_in=False).place()
                 return f"\n{place} is not read: the name of a file ends in `.yaml`"
         return ""
+
+    def by_path(self, group: str, path: str) -> str | None:
+        """What finds the file of a group that was named by its path, if there is one."""
+        file = Path(path if path.endswith(".yaml") else f"{path}.yaml")
+        home, found, option = file.with_suffix("").as_posix().rpartition(f"{group}/")
+        is_whole = found and (not home or home.endswith("/"))
+        if not (is_whole and file.is_file()) or self.find(f"{group}/{option}"):
+            return None
+        directory = shlex.quote(home.rstrip("/") or ("/" if home else "."))
+        return f"--config-dir {directory} {group}={option}"
 
     def has_directory(self, group: str) -> bool:
         """Whether Hydra takes the name for a group."""

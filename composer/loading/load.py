@@ -179,7 +179,8 @@ def _owner(cfg: DictConfig, path: Parts) -> tuple[DictConfig, Parts]:
 def hydra_words(words: Sequence[str], config_dir: str | Path | None = None) -> list[str]:
     """What Hydra's own runner is given for the words; several values, `a=1,2`, are a sweep.
 
-    A part without a YAML gets its type from `load` only: a job loads its own words again.
+    A part without a YAML gets its type from `load` only, and so is `{}` empty only there: a job
+    loads its own words again.
 
     Raises:
         ConfigError: If a word cannot be read, or chooses what does not exist.
@@ -212,7 +213,9 @@ def _name_types(cfg: DictConfig, choices: Mapping[str, str], read: Words) -> dic
         if option is None or read.files.find(f"{group}/{option}"):
             continue
         part = OmegaConf.select(cfg, path, throw_on_resolution_failure=False)
-        if part is None or (isinstance(part, DictConfig) and "type" not in set(part.keys())):
+        path_of_type = (*group.split("/"), "type")
+        is_typed = group in read.chosen and not any(t.touches(path_of_type) for t in read.typed)
+        if part is None or (isinstance(part, DictConfig) and (is_typed or "type" not in part)):
             OmegaConf.update(cfg, f"{path}.type", option, force_add=True)
-            named[(*group.split("/"), "type")] = group
+            named[path_of_type] = group
     return named

@@ -15,7 +15,7 @@ from composer.errors import (
     nearest_first,
     shown,
 )
-from composer.loading.cures import for_shell
+from composer.loading.cures import by_id, for_shell
 from composer.loading.defaults import HEADER
 from composer.loading.origins import Origins, Written
 from composer.loading.paths import Parts, dotted, nested, parts_of
@@ -101,7 +101,7 @@ class Loaded:
             f"{self.read.files.misnamed(f'{group}/{name}')}",
             path=group.replace("/", "."),
             valid=ordered,
-            fix=line,
+            fix=(by_id(group, name) if is_typed else None) or line,
         )
 
     def _option_in_file(self, problem: Problem, path: str) -> str | None:

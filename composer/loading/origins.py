@@ -111,6 +111,9 @@ class Origins:
         elif parts in self.named:
             return self.chosen(self.named[parts])
         elif found := self.written(parts):
+            is_plain = isinstance(found.value, yaml.ScalarNode) and not found.below
+            if is_plain and (inside := self._inside(parts)):
+                return inside  # a word has put a mapping in the plain value's place
             place, target = self.place(found.source, found.line), found.target
         else:
             return None

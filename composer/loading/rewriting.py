@@ -8,7 +8,15 @@ from pathlib import Path
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, Quote, QuotedString
 
 from composer.errors import ConfigError, Problem, did_you_mean, nearest, nearest_first
-from composer.loading.cures import for_shell, parsed, several, unreadable, unused
+from composer.loading.cures import (
+    by_id,
+    contradictions,
+    for_shell,
+    parsed,
+    several,
+    unreadable,
+    unused,
+)
 from composer.loading.files import ConfigFiles
 from composer.loading.words import Chosen, Removed, Typed, Words, on_command_line
 
@@ -30,7 +38,8 @@ def read_words(
     Raises:
         ConfigError: With every word that is no override, or chooses what does not exist.
     """
-    if isinstance(words, str) or not all(isinstance(word, str) for word in words):
+    is_list = isinstance(words, Sequence) and not isinstance(words, str)
+    if not is_list or not all(isinstance(word, str) for word in words):
         raise ConfigError(
             Problem(
                 f"the words are a list of texts, one for each `key=value`, not {words!r}",
@@ -39,10 +48,11 @@ def read_words(
         )
     overrides = [override for word in words if (override := parsed(word))]
     reader = _Reader(ConfigFiles.of(config_dir, _searchpath(overrides)), sweeps)
-    problems = list(unreadable(words, reader.words.files))
+    problems = list(unreadable(words, reader.words.files, sweeps))
     for override in overrides:
         said_by = on_command_line(str(override.input_line))
         problems.extend(replace(problem, origin=said_by) for problem in reader.read(override))
+    problems.extend(contradictions(overrides))
     if problems:
         raise ConfigError(*problems)
     reader.imply_gym(overrides)
@@ -218,8 +228,6 @@ class _Reader:
             )
             return
         typed = Typed(str(override.input_line), tuple(key.split(".")), value)
-        for path in typed.emptied:  # Hydra would merge `{}` into what is there, and so leave it
-            self.words.overrides.append(f"++{'.'.join(path)}=null")
         self.words.overrides.append(f"++{key}={text}")
         if not override.is_sweep_override():
             self.words.changes.append(typed)
@@ -227,6 +235,10 @@ class _Reader:
     def _no_group(self, override: Override) -> Problem:
         groups, key = self.words.files.groups(), override.key_or_group
         close = nearest(key, groups)
+        if close and key.startswith(f"{close}/"):
+            setting = f"{key.replace('/', '.')}={override.get_value_string()}"
+            message = f"`{override.input_line}`: a setting of `{close}` has dots in its path"
+            return Problem(message, fix=for_shell(setting))
         return Problem(
             f"`{override.input_line}`: there is no group `{key}`{did_you_mean(key, groups)}",
             valid=nearest_first(key, groups),
@@ -253,6 +265,7 @@ class _Reader:
     def _no_option(self, group: str, name: str) -> Problem:
         options = self.words.files.options(group)
         close = nearest(name, options) or nearest(Path(name).stem, options)
+        fix = f"{group}={close}" if close else None
         places = " and ".join(self.words.files.places(f"{group}/{name}"))
         if not self.words.files.added:
             places += "; files of your own are found with --config-dir DIR"
@@ -260,7 +273,7 @@ class _Reader:
             f"there is no {group} `{name}`{did_you_mean(close or name, options)}\n"
             f"looked for {places}{self.words.files.misnamed(f'{group}/{name}')}",
             valid=nearest_first(name, options),
-            fix=f"{group}={close}" if close else None,
+            fix=by_id(group, name) or self.words.files.by_path(group, name) or fix,
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 import yaml
 
 from composer.errors import Problem, line_to_type, shown
+from composer.loading.defaults import HEADER, no_mapping
 from composer.loading.origins import MISSING, Origins, Source, Statement
 from composer.loading.paths import dotted, nested
 from composer.loading.refusals import at
@@ -21,9 +22,10 @@ def silences(data: Mapping[str, object], origins: Origins) -> Iterator[Problem]:
     for index, source in enumerate(origins.sources):
         if not source.file.built_in:
             earlier = origins.sources[:index]
-            if isinstance(root := source.file.root, yaml.ScalarNode) and root.value:
-                rule = f"a file is a mapping of keys to values, not `{shown(root.value)}`"
-                yield Problem(rule, origin=origins.place(source, root))
+            if problem := no_mapping(source.file):
+                yield problem
+            elif source.file.root is None and source.package == ("experiment",):
+                yield Problem("the file is empty", origin=source.file.place(), fix=HEADER)
             for said in source.statements():
                 yield from _keys(said, source, origins)
                 yield from _numbers(said, source, origins)
