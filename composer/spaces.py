@@ -120,6 +120,13 @@ def _(space: spaces.MultiDiscrete) -> int:
     return int(space.nvec.sum())
 
 
+@flat_dim.register(spaces.Dict)
+@flat_dim.register(spaces.Tuple)
+def _(space: spaces.Dict | spaces.Tuple) -> int:
+    sizes = [flat_dim(child) for child in (child_spaces(space) or {}).values()]
+    return sum(sizes) if all(sizes) else 0
+
+
 @flat_dim.register
 def _(space: spaces.MultiBinary) -> int:
     return math.prod(space.shape)
@@ -174,19 +181,22 @@ def require_usable(space: gym.Space, what: str) -> None:
             f"the {what} space is {space!r}; it must be a gymnasium.Space, for instance "
             "env.observation_space"
         )
-    children = _children(space)
+    children = child_spaces(space)
     if children is not None and not children:
         raise CompositionError(f"the {what} space {describe(space)} has no parts")
-    for child in children or ():
+    for child in (children or {}).values():
         require_usable(child, what)
     if children is None and space.shape is not None and 0 in space.shape:
         raise CompositionError(f"the {what} space {describe(space)} has no elements")
 
 
-def _children(space: gym.Space) -> Sequence[gym.Space] | None:
+def child_spaces(space: gym.Space) -> dict[str, gym.Space] | None:
+    """What stands inside a Dict by key, inside a Tuple or OneOf by index; None of others."""
     if isinstance(space, spaces.Dict):
-        return tuple(space.values())
-    return space.spaces if isinstance(space, spaces.Tuple | spaces.OneOf) else None
+        return dict(space.spaces)
+    if isinstance(space, spaces.Tuple | spaces.OneOf):
+        return {str(index): child for index, child in enumerate(space.spaces)}
+    return None
 
 
 def map_structure(function: Callable[..., Any], *trees: Nested) -> Nested:
@@ -265,6 +275,16 @@ def batch(space: gym.Space, samples: Sequence[Nested]) -> Nested:
     if isinstance(space, spaces.Tuple):
         return tuple(batch(c, [s[i] for s in samples]) for i, c in enumerate(space.spaces))
     return np.stack([np.asarray(sample, dtype=space.dtype) for sample in samples])
+
+
+def leading_shape(space: gym.Space, values: Nested) -> tuple[int, ...]:
+    """The leading axes `*B` of a batch of a space, in its canonical form."""
+    if isinstance(space, spaces.Dict):
+        key, child = next(iter(space.items()))
+        return leading_shape(child, values[key])
+    if isinstance(space, spaces.Tuple):
+        return leading_shape(space.spaces[0], values[0])
+    return tuple(values.shape[: len(values.shape) - len(space.shape or ())])
 
 
 def leaf_spaces(space: gym.Space) -> Nested:
