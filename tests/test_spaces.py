@@ -15,12 +15,12 @@ from composer.spaces import (
     SpaceField,
     batch,
     category_counts,
+    child_spaces,
     describe,
     facts,
     flat_dim,
     image_layout,
     kind,
-    leaf_spaces,
     leaves,
     map_structure,
     require_usable,
@@ -61,6 +61,10 @@ class Grid(gym.Space):
     pass
 
 
+class Pixels(spaces.Box):
+    """Not registered."""
+
+
 # facts
 
 
@@ -78,6 +82,7 @@ class Grid(gym.Space):
         (spaces.Sequence(spaces.Discrete(2)), "sequence"),
         (spaces.Graph(spaces.Box(0, 1), None), "graph"),
         (Grid(), "grid"),
+        (Pixels(0, 1), "box"),
     ],
 )
 def test_a_kind_is_the_class_in_lower_case(space, name):
@@ -109,6 +114,28 @@ def test_one_unbounded_component_makes_a_box_unbounded():
     assert not facts(box).bounded
 
 
+def test_a_composite_holds_the_image_that_lies_in_it_but_has_no_layout():
+    image = spaces.Box(0, 255, (8, 8, 3), np.uint8)
+    about = facts(spaces.Dict(a=spaces.Tuple([image]), b=spaces.Discrete(2)))
+    assert (about.image, about.layout) == (True, None)
+    assert not facts(spaces.Dict(b=spaces.Discrete(2))).image
+
+
+def test_a_composite_is_bounded_if_all_its_parts_are():
+    bounded, unbounded = spaces.Box(0, 1), spaces.Box(0, np.inf)
+    assert facts(spaces.Dict(a=bounded, b=bounded)).bounded
+    assert not facts(spaces.Dict(a=bounded, b=spaces.Tuple([unbounded]))).bounded
+
+
+def test_children_go_by_key_or_by_number():
+    two, three = spaces.Discrete(2), spaces.Discrete(3)
+    assert child_spaces(spaces.Dict(b=two, a=three)) == {"b": two, "a": three}
+    assert child_spaces(spaces.Tuple([two, three])) == {"0": two, "1": three}
+    assert child_spaces(spaces.OneOf([two, three])) == {"0": two, "1": three}
+    assert child_spaces(spaces.Sequence(two)) is None
+    assert child_spaces(two) is None
+
+
 @pytest.mark.parametrize("space", EVERY_KIND, ids=describe)
 def test_every_kind_has_facts(space):
     about = facts(space)
@@ -125,7 +152,9 @@ def test_every_kind_has_facts(space):
         (spaces.MultiDiscrete(np.array([[2, 3], [4, 5]])), 14),
         (spaces.MultiBinary([2, 3]), 6),
         (spaces.Text(3), 0),
-        (spaces.Dict(a=spaces.Discrete(2)), 0),
+        (spaces.Dict(a=spaces.Discrete(2), b=spaces.Tuple([spaces.Box(0, 1, (3,))])), 5),
+        (spaces.Dict(a=spaces.Discrete(2), b=spaces.Text(3)), 0),
+        (spaces.OneOf([spaces.Discrete(2)]), 0),
     ],
 )
 def test_size_is_elements_or_one_hot_width(space, size):
@@ -207,6 +236,10 @@ def test_huge_bounds_that_differ_are_no_image_and_no_overflow():
         (spaces.Tuple(()), r"the action space Tuple\(\) has no parts"),
         (spaces.Box(0, 1, (0,)), r"the action space Box\(0,\) float32 has no elements"),
         (spaces.Dict(a=spaces.Tuple([spaces.Box(0, 1, (3, 0))])), r"Box\(3, 0\) float32 has no"),
+        (spaces.Sequence(spaces.Box(0, 1, (0,))), r"Box\(0,\) float32 has no elements"),
+        (spaces.OneOf([spaces.Dict({})]), r"Dict\(\) has no parts"),
+        (spaces.Graph(spaces.Discrete(2), spaces.Box(0, 1, (0,))), r"Box\(0,\) float32 has no"),
+        (spaces.Tuple([Grid()]), r"does not know the space class Grid: register it .* with compo"),
     ],
 )
 def test_a_space_that_no_model_can_take_is_refused(space, message):
@@ -227,6 +260,15 @@ def test_every_other_space_is_usable(space):
         (spaces.Discrete(3), "Discrete(3)"),
         (spaces.MultiDiscrete([2, 3]), "MultiDiscrete([2, 3])"),
         (spaces.Dict(a=spaces.Tuple([spaces.Discrete(2)])), "Dict(a: Tuple(Discrete(2)))"),
+        (spaces.Text(8), "Text(1..8, 62 characters)"),
+        (spaces.Sequence(spaces.Discrete(2)), "Sequence(Discrete(2))"),
+        (
+            spaces.Sequence(spaces.Text(2), stack=True),
+            "Sequence(Text(1..2, 62 characters), stacked)",
+        ),
+        (spaces.Graph(spaces.Discrete(2), None), "Graph(nodes: Discrete(2), edges: none)"),
+        (spaces.OneOf([spaces.Discrete(2)]), "OneOf(Discrete(2))"),
+        (Grid(), "Grid"),
     ],
 )
 def test_a_space_is_described_in_a_few_words(space, text):
@@ -266,9 +308,9 @@ def test_float_bounds_survive_json_exactly(values):
     np.testing.assert_array_equal(again.low, box.low)
 
 
-def test_a_space_that_composer_does_not_know_cannot_be_written():
-    with pytest.raises(CompositionError, match="a Grid space cannot be written to a file"):
-        space_to_data(Grid())
+def test_a_subclass_is_written_as_the_space_it_is_derived_from():
+    data = json.loads(json.dumps(space_to_data(Pixels(0, 1, (2,)))))
+    assert space_from_data(data) == spaces.Box(0, 1, (2,))
 
 
 @pytest.mark.parametrize(
@@ -308,13 +350,6 @@ def test_map_structure_keeps_the_structure():
     assert leaves(tree) == [1, 2, 3]
     with pytest.raises(ValueError, match="shorter"):
         map_structure(lambda x, y: x, (1, 2), (1,))
-
-
-def test_leaf_spaces_are_the_tree_of_a_space():
-    inner = spaces.Discrete(2)
-    space = spaces.Dict(a=spaces.Tuple([inner, inner]))
-    assert leaf_spaces(space) == {"a": (inner, inner)}
-    assert leaf_spaces(inner) is inner
 
 
 @pytest.mark.parametrize(

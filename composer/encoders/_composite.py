@@ -12,7 +12,7 @@ from composer.config import AutoOr, Frozen, FrozenDict, Listed, Size
 from composer.encoders._combine import CombinerConfig, ConcatConfig
 from composer.encoders.base import EncoderConfig
 from composer.layers import HiddenLayers
-from composer.spaces import Nested, leading_shape
+from composer.spaces import Nested, leading_axes
 
 
 class CompositeEncoderConfig(Composite, EncoderConfig):
@@ -107,4 +107,4 @@ class FeaturesOf(nn.Module):
 
     def forward(self, obs: Nested) -> Tensor:
         """obs: `(*B, …)` → zeros `(*B, width)`."""
-        return torch.zeros(*leading_shape(self.space, obs), self.width)
+        return torch.zeros(*leading_axes(self.space, obs), self.width)

@@ -25,8 +25,7 @@ from composer.files import (
 )
 from composer.spaces import (
     Nested,
-    leaf_spaces,
-    leaves,
+    leading_axes,
     map_structure,
     misfit,
     space_to_data,
@@ -358,8 +357,7 @@ class RLModule(nn.Module):
 
     def _first_state(self, obs: Nested) -> Nested:
         """The initial state for a batch of observations, or for a single one."""
-        leaf, space = leaves(obs)[0], leaves(leaf_spaces(self.observation_space))[0]
-        lead = leaf.shape[: leaf.dim() - len(space.shape)]
+        lead = leading_axes(self.observation_space, obs)
         state = self.get_initial_state(math.prod(lead))
         return map_structure(lambda part: part.reshape(*lead, *part.shape[1:]), state)
 

@@ -8,7 +8,7 @@ import torch
 
 from composer.columns import Columns
 from composer.module.rl_module import Step
-from composer.spaces import Nested, leaf_spaces, map_structure, to_tensors
+from composer.spaces import Nested, map_structure, to_tensors, zeros
 
 
 class Rollout:
@@ -31,10 +31,7 @@ class Rollout:
         self.num_envs = num_envs
         self.steps = steps
         self.arrays: dict[str, Nested] = {
-            Columns.OBS: map_structure(
-                lambda space: np.zeros((num_envs, steps + 1, *space.shape), space.dtype),
-                leaf_spaces(observation_space),
-            ),
+            Columns.OBS: zeros(observation_space, (num_envs, steps + 1)),
             Columns.IS_FIRST: np.zeros((num_envs, steps + 1), np.bool_),
             Columns.REWARDS: np.zeros((num_envs, steps), np.float32),
             Columns.TERMINATEDS: np.zeros((num_envs, steps), np.bool_),
