@@ -9,7 +9,7 @@ is kept as it was before.
 import functools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self, cast
 
 import gymnasium as gym
@@ -74,7 +74,32 @@ def map_actions(space: gym.Space, actions: Nested) -> Nested:
         return {key: map_actions(child, actions[key]) for key, child in space.items()}
     if isinstance(space, spaces.Tuple):
         return tuple(map(map_actions, space.spaces, actions))
+    if isinstance(space, spaces.OneOf):
+        values = list(map(map_actions, space.spaces, actions["values"]))
+        return branches_to_env(space, actions["branch"], values)
     return ActionMap(space)(actions)
+
+
+def branches_to_env(space: spaces.OneOf, branch: Tensor, values: Sequence[Nested]) -> Nested:
+    """Actions of a OneOf, by branch → a pair `(branch, value)`, or tuples of pairs along `*B`."""
+    if branch.dim():
+        return tuple(
+            branches_to_env(
+                space, branch[i], list(map(_row, space.spaces, values, [i] * len(values)))
+            )
+            for i in range(len(branch))
+        )
+    index = int(branch)
+    return np.int64(index), values[index]
+
+
+def _row(space: gym.Space, values: Nested, i: int) -> Nested:
+    """One of a batch of actions as `env.step` takes them."""
+    if isinstance(space, spaces.Dict):
+        return {key: _row(child, values[key], i) for key, child in space.items()}
+    if isinstance(space, spaces.Tuple):
+        return tuple(_row(child, part, i) for child, part in zip(space.spaces, values, strict=True))
+    return values[i]
 
 
 class Distribution(ABC):
