@@ -1,8 +1,8 @@
 """Spaces, a model and an algorithm → a blueprint, checked."""
 
 import functools
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gymnasium as gym
@@ -12,16 +12,22 @@ from composer.apis import API
 from composer.blueprint.blueprint import Blueprint
 from composer.blueprint.nodes import (
     GIVEN,
+    CombineNode,
     DistributionNode,
     EncoderNode,
     HeadNode,
+    JointNode,
     Node,
     Reason,
 )
-from composer.catalog.catalog import Catalog, fitting_types
+from composer.catalog.catalog import Catalog, Choice, fitting_types
 from composer.columns import Columns
+from composer.composites import part_names
 from composer.config import Auto, Config
+from composer.distributions._composite import CompositeDistributionConfig
 from composer.distributions.base import DistributionConfig
+from composer.encoders._composite import CompositeEncoderConfig
+from composer.encoders.base import EncoderConfig
 from composer.errors import (
     CompositionError,
     ContractError,
@@ -37,7 +43,7 @@ from composer.heads.policy import PolicyHeadConfig
 from composer.model_config import ComposedModelConfig, ModelConfig, TrunkConfig
 from composer.module.composed import ComposedRLModule
 from composer.module.rl_module import RLModule
-from composer.spaces import facts, require_usable
+from composer.spaces import child_spaces, describe, facts, require_usable
 
 
 def compose(
@@ -81,6 +87,15 @@ def compose(
 
 
 @dataclass(frozen=True)
+class _Observed:
+    """What a trunk takes of an observation."""
+
+    space: gym.Space
+    key: str | int | None = None
+    """The entry it is; None where it is the whole observation, or several entries of it."""
+
+
+@dataclass(frozen=True)
 class _Request:
     """What one call of `compose` was given."""
 
@@ -100,30 +115,29 @@ class _Request:
         self._check_names(trunks, heads)
         reads = {role: self._reads(head, trunks) for role, (head, _) in heads.items()}
         self._check_trunks(trunks, heads, reads, laid_out)
-        distribution, why = self.catalog.distribution(
+        distribution = self.catalog.distribution(
             self.action_space, self.model.distribution, algorithm=self.algorithm_name
         )
-        encoders = [
-            self._encoder(name, trunk, laid_out)
-            for name, trunk in trunks.items()
-            if name in reads.values()
-        ]
-        widths = {node.trunk: node.out_dim for node in encoders}
-        nodes: list[Node] = [*encoders]
+        read = {name: trunk for name, trunk in trunks.items() if name in reads.values()}
+        observed = self._observed(read)
+        nodes: list[Node] = []
+        for name, trunk in read.items():
+            nodes += self._encoder(name, trunk, laid_out, observed[name])
+        widths = {node.name: node.out_dim for node in nodes}
         for role, (head, reason) in heads.items():
             nodes.append(
                 HeadNode(
                     name=role,
                     inputs=(f"{reads[role]}.encoder",),
-                    in_dim=widths[reads[role]],
-                    out_dim=head.out_dim(self.action_space, distribution),
+                    in_dim=widths[f"{reads[role]}.encoder"],
+                    out_dim=head.out_dim(self.action_space, distribution.config),
                     config=head,
                     stop_gradient=reads[role] in head.stop_gradient,
                     reason=reason,
                 )
             )
             if head.column == Columns.ACTION_DIST_INPUTS:
-                nodes.append(self._distribution(role, distribution, why))
+                nodes += distribution_nodes(role, self.action_space, distribution)
         return Blueprint(
             observation_space=self.observation_space,
             action_space=self.action_space,
@@ -225,45 +239,149 @@ class _Request:
         if problems:
             raise CompositionError(*problems)
 
-    def _encoder(self, name: str, trunk: TrunkConfig, laid_out: bool) -> EncoderNode:
+    def _observed(self, trunks: Mapping[str, TrunkConfig]) -> dict[str, _Observed]:
+        """What each trunk takes of the observation."""
+        observed, problems = {}, []
+        for name, trunk in trunks.items():
+            is_main = name == "main"
+            path = "model.observe" if is_main else f"model.trunks.{name}.observe"
+            keys = self.model.observe if is_main else trunk.observe
+            try:
+                observed[name] = _observed(self.observation_space, keys, path)
+            except CompositionError as error:
+                problems += error.problems
+        if problems:
+            raise CompositionError(*problems)
+        return observed
+
+    def _encoder(
+        self, name: str, trunk: TrunkConfig, laid_out: bool, observed: _Observed
+    ) -> list[Node]:
         wanted = self.model.encoder if trunk.encoder is None else trunk.encoder
         own = name != "main" and trunk.encoder is not None
-        config, reason = self.catalog.encoder(
-            self.observation_space,
+        choice = self.catalog.encoder(
+            observed.space,
             wanted,
             algorithm=self.algorithm_name,
             trunk=name,
             path=f"model.trunks.{name}.encoder" if own else "model.encoder",
         )
         if name != "main" and laid_out and not own:
-            given = reason.kind == "given"
-            how = "whose encoder is given" if given else f"by {reason}"
-            reason = Reason(
-                kind="layout",
-                name=self.algorithm_name or "",
-                why=f"a trunk of its own, configured as `main`, {how}",
-                tried=reason.tried,
-            )
-        return EncoderNode(
-            name=f"{name}.encoder",
-            inputs=(Columns.OBS,),
-            out_dim=config.out_dim(self.observation_space),
-            space=self.observation_space,
-            config=config,
-            reason=reason,
-        )
+            choice = self._laid_out(choice)
+        return encoder_nodes(f"{name}.encoder", observed, choice)
 
-    def _distribution(
-        self, role: str, config: DistributionConfig, reason: Reason
-    ) -> DistributionNode:
-        return DistributionNode(
-            name="distribution",
-            inputs=(role,),
-            out_dim=config.bind(self.action_space).inputs_dim,
-            space=self.action_space,
-            config=config,
-            reason=reason,
-        )
+    def _laid_out(self, choice: Choice[EncoderConfig]) -> Choice[EncoderConfig]:
+        """The choice for a trunk that the algorithm set beside `main`, with that as its reason."""
+        reason = choice.reason
+        how = "whose encoder is given" if reason.kind == "given" else f"by {reason}"
+        why = f"a trunk of its own, configured as `main`, {how}"
+        by = Reason(kind="layout", name=self.algorithm_name or "", why=why, tried=reason.tried)
+        return replace(choice, reason=by)
+
+
+def encoder_nodes(name: str, observed: _Observed, choice: Choice[EncoderConfig]) -> list[Node]:
+    """The encoder of a space and, before it, those inside it."""
+    config, space = choice.config, observed.space
+    if not isinstance(config, CompositeEncoderConfig):
+        return [
+            EncoderNode(
+                name=name,
+                inputs=(Columns.OBS,),
+                out_dim=config.out_dim(space),
+                space=space,
+                observed=observed.key,
+                config=config,
+                reason=choice.reason,
+            )
+        ]
+    inner, names = config.child_spaces(space), part_names(choice.children)
+    nodes: list[Node] = []
+    for key, child in choice.children.items():
+        nodes += encoder_nodes(f"{name}.{names[key]}", _Observed(inner[key]), child)
+    return [
+        *nodes,
+        CombineNode(
+            name=name,
+            inputs=tuple(f"{name}.{part}" for part in names.values()),
+            out_dim=config.out_dim(space),
+            in_dims={key: c.config.out_dim(inner[key]) for key, c in choice.children.items()},
+            space=space,
+            observed=observed.key,
+            config=config.with_children({}),
+            reason=choice.reason,
+        ),
+    ]
+
+
+def distribution_nodes(
+    role: str, space: gym.Space, choice: Choice[DistributionConfig], name: str = "distribution"
+) -> list[Node]:
+    """The distribution of a space and, before it, those inside it."""
+    config, width = choice.config, choice.config.bind(space).inputs_dim
+    if not isinstance(config, CompositeDistributionConfig):
+        return [
+            DistributionNode(
+                name=name,
+                inputs=(role,),
+                out_dim=width,
+                space=space,
+                config=config,
+                reason=choice.reason,
+            )
+        ]
+    inner, names = config.child_spaces(space), part_names(choice.children)
+    nodes: list[Node] = []
+    for key, child in choice.children.items():
+        nodes += distribution_nodes(role, inner[key], child, f"{name}.{names[key]}")
+    return [
+        *nodes,
+        JointNode(
+            name=name,
+            inputs=tuple(f"{name}.{part}" for part in names.values()),
+            in_dim=config.in_dim(space),
+            out_dim=width,
+            space=space,
+            config=config.with_children({}),
+            reason=choice.reason,
+        ),
+    ]
+
+
+def _observed(space: gym.Space, keys: Sequence[str] | None, path: str) -> _Observed:
+    """The part of an observation that a trunk takes.
+
+    Raises:
+        CompositionError: If there are no keys, or not this one.
+    """
+    if keys is None:
+        return _Observed(space)
+    entries = child_spaces(space)
+    if entries is None:
+        message = f"{describe(space)} has no keys to choose from"
+        raise CompositionError(Problem(message, path, list(keys), fix=f"~{path}"))
+    problems = [_no_key(key, keys, space, entries, path) for key in keys if key not in entries]
+    if not keys:
+        message = "a trunk that takes nothing has nothing to encode"
+        problems.append(Problem(message, path, [], valid=tuple(entries), fix=f"~{path}"))
+    is_dict = isinstance(space, gym.spaces.Dict)
+    if not is_dict and len(keys) > 1:
+        message = f"of {describe(space)} a trunk takes one entry, or all"
+        problems.append(Problem(message, path, list(keys), fix=line(path, [int(keys[0])])))
+    if problems:
+        raise CompositionError(*problems)
+    if len(keys) == 1:
+        return _Observed(entries[keys[0]], keys[0] if is_dict else int(keys[0]))
+    return _Observed(gym.spaces.Dict({key: entries[key] for key in keys}))
+
+
+def _no_key(
+    key: str, keys: Sequence[str], space: gym.Space, entries: Mapping[str, Any], path: str
+) -> Problem:
+    """The problem of a trunk that takes what is not there."""
+    names = nearest_first(key, entries)
+    right = [names[0] if each == key else each for each in keys]
+    message = f"{describe(space)} has no key `{key}`{did_you_mean(key, names)}"
+    return Problem(message, path, key, valid=names, fix=line(path, right))
 
 
 def _completed(head: HeadConfig, default: HeadConfig | None) -> HeadConfig:

@@ -1,10 +1,10 @@
 """The model as the user writes it: a family of its own, so far with one member."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import field_validator
+from pydantic import BeforeValidator, field_validator
 
-from composer.config import Auto, AutoOr, Config, Family, Frozen, FrozenDict
+from composer.config import Auto, AutoOr, Config, Family, Frozen, FrozenDict, Listed
 from composer.distributions.base import DistributionConfig
 from composer.encoders.base import EncoderConfig
 from composer.heads.base import HeadConfig
@@ -16,11 +16,26 @@ class ModelConfig(Family, family="model", default="composed"):
     """A model: composed by the catalog, or hand-written."""
 
 
+def _as_text(keys: object) -> object:
+    if not isinstance(keys, list | tuple):
+        return keys
+    return tuple(str(key) if type(key) is int else key for key in keys)
+
+
+Keys = Annotated[
+    tuple[str, ...], BeforeValidator(_as_text, json_schema_input_type=Listed[str | int])
+]
+"""Of a Dict, or indices of a Tuple."""
+
+
 class TrunkConfig(Config):
     """A further trunk; what it leaves out is as the main trunk has it, with weights of its own."""
 
     encoder: AutoOr[EncoderConfig] | None = None
     memory: MemoryConfig | None = None
+    observe: Keys | None = None
+    """Keys of a Dict observation that it takes, all by default; of a single one the entry itself,
+    not a Dict of it."""
 
 
 class ComposedModelConfig(ModelConfig):
@@ -30,6 +45,8 @@ class ComposedModelConfig(ModelConfig):
     encoder: AutoOr[EncoderConfig] = Auto()
     """Of the main trunk."""
     memory: MemoryConfig = NoMemoryConfig()
+    observe: Keys | None = None
+    """What the main trunk takes of a Dict observation, as for further trunks; all by default."""
     trunks: AutoOr[Frozen[TrunkConfig]] = Auto()
     """Further trunks by name; `auto` is the algorithm's layout, `{}` one trunk for all."""
     heads: Frozen[HeadConfig] = FrozenDict()

@@ -57,7 +57,8 @@ def problem(call, kind=CompositionError):
     ],
 )
 def test_the_default_tree_chooses_an_encoder(space, tag, name):
-    config, reason = Catalog.default().encoder(space)
+    choice = Catalog.default().encoder(space)
+    config, reason = choice.config, choice.reason
     assert config.type == tag
     assert (reason.kind, reason.name) == ("rule", name)
     assert reason.why == Catalog.default().rules.observation[name].why
@@ -75,7 +76,7 @@ def test_the_default_tree_chooses_an_encoder(space, tag, name):
     ],
 )
 def test_the_default_tree_chooses_a_distribution(space, tag):
-    assert Catalog.default().distribution(space)[0].type == tag
+    assert Catalog.default().distribution(space).config.type == tag
 
 
 def test_default_is_the_yaml_that_is_shipped():
@@ -99,33 +100,34 @@ def test_the_same_question_has_the_same_answer():
 
 def test_the_first_rule_that_applies_is_taken():
     rules = {"observation": {"one": rule("mlp"), "two": rule("cnn")}}
-    assert Catalog(rules).encoder(IMAGE)[1].name == "one"
+    assert Catalog(rules).encoder(IMAGE).reason.name == "one"
 
 
 def test_a_rule_of_higher_priority_is_tried_earlier():
     rules = {"observation": {"one": rule("mlp"), "two": rule("cnn", priority=1)}}
-    assert Catalog(rules).encoder(IMAGE)[1].name == "two"
+    assert Catalog(rules).encoder(IMAGE).reason.name == "two"
 
 
 def test_a_rule_of_lower_priority_is_tried_later():
     rules = {"observation": {"one": rule("mlp", priority=-1), "two": rule("cnn")}}
-    assert Catalog(rules).encoder(IMAGE)[1].name == "two"
+    assert Catalog(rules).encoder(IMAGE).reason.name == "two"
 
 
 def test_a_rule_that_is_null_is_removed():
     data = Catalog.default().rules.to_data()
     data["observation"]["vector"] = None
-    assert Catalog(data).encoder(VECTOR)[1].name == "flattened"
+    assert Catalog(data).encoder(VECTOR).reason.name == "flattened"
 
 
 def test_what_a_rule_uses_differs_from_the_defaults_only_where_it_says():
     chosen = {"type": "mlp", "hidden": [7], "activation": "relu"}
-    config, _ = Catalog({"observation": {"one": rule() | {"use": chosen}}}).encoder(VECTOR)
+    config = Catalog({"observation": {"one": rule() | {"use": chosen}}}).encoder(VECTOR).config
     assert config.altered() == {"hidden": (7,), "activation": "relu", "scaling": "none"}
 
 
 def test_what_the_user_names_is_given_and_resolved():
-    config, reason = Catalog.default().encoder(IMAGE, CNNEncoderConfig())
+    choice = Catalog.default().encoder(IMAGE, CNNEncoderConfig())
+    config, reason = choice.config, choice.reason
     assert str(reason) == "given"
     assert config.layout == "hwc"
     assert [layer.channels for layer in config.filters] == [32, 64, 64]
@@ -137,7 +139,8 @@ def test_what_the_user_names_is_given_and_resolved():
 def test_hints_join_what_the_rule_chose():
     chosen = {"type": "mlp", "hidden": [7], "activation": "relu"}
     catalog = Catalog({"observation": {"one": rule() | {"use": chosen}}})
-    config, reason = catalog.encoder(VECTOR, Auto(hidden=[64, 64]))
+    choice = catalog.encoder(VECTOR, Auto(hidden=[64, 64]))
+    config, reason = choice.config, choice.reason
     assert config == MLPEncoderConfig(hidden=(64, 64), activation="relu", scaling="none")
     assert reason.name == "one"
 
@@ -177,6 +180,8 @@ def test_no_match_lists_each_rule_and_why_it_does_not_apply():
         "rule `many_choices` does not apply: kind is box, not discrete or multi_discrete",
         "rule `discrete` does not apply: kind is box, not discrete or multi_discrete or "
         "multi_binary",
+        "rule `dict` does not apply: kind is box, not dict",
+        "rule `tuple` does not apply: kind is box, not tuple",
     ]
     assert (found.path, found.value) == ("model.encoder", "auto")
     assert found.valid == ("mlp", "residual_mlp")
@@ -344,6 +349,6 @@ def test_rules_may_ask_for_the_algorithm_and_the_trunk():
         }
     }
     catalog = Catalog(rules)
-    assert catalog.encoder(VECTOR, algorithm="ppo", trunk="critic")[0].hidden == (9,)
-    assert catalog.encoder(VECTOR, algorithm="ppo")[0].hidden == (8,)
-    assert catalog.encoder(VECTOR)[1].name == "else"
+    assert catalog.encoder(VECTOR, algorithm="ppo", trunk="critic").config.hidden == (9,)
+    assert catalog.encoder(VECTOR, algorithm="ppo").config.hidden == (8,)
+    assert catalog.encoder(VECTOR).reason.name == "else"

@@ -13,7 +13,7 @@ from torch import nn
 from composer.apis import API
 from composer.blueprint.cost import count_parameters, fitting_in_memory
 from composer.blueprint.explain import explained
-from composer.blueprint.nodes import EncoderNode, HeadNode, Node
+from composer.blueprint.nodes import CombineNode, EncoderNode, HeadNode, Node
 from composer.blueprint.text import plain
 from composer.config import Config, Listed
 from composer.distributions.base import ActionDistribution
@@ -146,7 +146,8 @@ class Blueprint(Config):
             for node in kept:
                 generator.manual_seed(derive_seed(seed, node.name))
                 with fitting_in_memory(node):
-                    built[node.name] = node.build()
+                    parts = {name: built[name] for name in node.inputs if name in built}
+                    built[node.name] = node.build(parts)
         heads = [node for node in kept if isinstance(node, HeadNode)]
         module_class = ComposedRLModule.offering(frozenset(node.config.offers for node in heads))
         module = module_class(
@@ -154,9 +155,10 @@ class Blueprint(Config):
             observation_space=self.observation_space,
             action_space=self.action_space,
             trunks={
-                node.trunk: Trunk(encoder=built[node.name])
+                node.trunk: Trunk(encoder=built[node.name], key=node.observed)
                 for node in kept
-                if isinstance(node, EncoderNode)
+                if isinstance(node, EncoderNode | CombineNode)
+                and node.name == f"{node.trunk}.encoder"
             },
             heads={
                 node.name: HeadPart(

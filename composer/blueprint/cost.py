@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from composer.blueprint.nodes import EncoderNode, HeadNode, Node
+from composer.blueprint.nodes import Node
 from composer.errors import CompositionError, Problem
 
 
@@ -41,12 +41,8 @@ def fitting_in_memory(node: Node) -> Iterator[None]:
 
 def _too_large(node: Node) -> Problem:
     config: Any = node.config  # pyright: ignore[reportAttributeAccessIssue]
-    if isinstance(node, EncoderNode):
-        path = "model.encoder" if node.trunk == "main" else f"model.trunks.{node.trunk}.encoder"
-    else:
-        path = f"model.heads.{node.name}" if isinstance(node, HeadNode) else "model.distribution"
     return Problem(
         f"{node.takes()} → {node.out_dim} by {config.type} needs more memory than there is",
-        path,
+        node.place,
         {name: value for name, value in config.altered().items() if name != "reads"},
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from composer.blueprint.measure import Cost, measure
-from composer.blueprint.nodes import DistributionNode, HeadNode, Node
+from composer.blueprint.nodes import DistributionNode, JointNode, Node
 from composer.config import Auto, Config
 from composer.spaces import describe
 
@@ -141,7 +141,7 @@ def _type(
                 return
 
 
-_SHOWN_OTHERWISE = ("type", "reads", "stop_gradient")
+_SHOWN_OTHERWISE = ("type", "reads", "stop_gradient", "children")
 
 
 def _fields(config: Config, places: Sequence[str], origin: FindOrigin | None) -> Iterable[Setting]:
@@ -167,14 +167,10 @@ def _placed(setting: Setting, paths: Iterable[str], origin: FindOrigin, default:
 
 def _places(node: Node, changed: Sequence[Setting]) -> list[str]:
     """Where a part's fields may be set, the strongest first."""
-    trunk, _, part = node.name.partition(".")
-    if part:
-        own = f"model.trunks.{trunk}.{part}"
-        has_own = any(setting.path.startswith(own) for setting in changed)
-        place = own if has_own else f"model.{part}"
-    else:
-        place = f"model.heads.{trunk}" if isinstance(node, HeadNode) else f"model.{trunk}"
-    side = "action" if isinstance(node, DistributionNode) else "observation"
+    place, trunk = node.place, f"model.trunks.{node.trunk}."
+    if place.startswith(trunk) and not any(s.path.startswith(trunk + "encoder") for s in changed):
+        place = place.replace(trunk, "model.", 1)  # configured as the main trunk
+    side = "action" if isinstance(node, DistributionNode | JointNode) else "observation"
     taken = [rule.rule for rule in node.reason.tried if rule.mismatch is None]
     return [place, *(f"catalog.{side}.{rule}.use" for rule in taken)]
 

@@ -1,13 +1,17 @@
 """The kinds of node in a blueprint."""
 
 import copy
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal, cast
 
+import gymnasium as gym
 import torch
 from torch import nn
 
-from composer.config import Config, Family, Listed, Size
+from composer.config import Config, Family, Frozen, Listed, Size
+from composer.distributions._composite import CompositeDistributionConfig
 from composer.distributions.base import ActionDistribution, DistributionConfig
+from composer.encoders._composite import CompositeEncoderConfig, FeaturesOf
 from composer.encoders.base import EncoderConfig
 from composer.heads.base import HeadConfig
 from composer.spaces import SpaceField, batch, describe, to_tensors
@@ -54,12 +58,27 @@ class Node(Family, family="node"):
     out_dim: Size
     reason: Reason
 
+    @property
+    def trunk(self) -> str:
+        """The trunk it belongs to, or reads."""
+        return self.name.partition(".")[0]
+
+    @property
+    def place(self) -> str:
+        """Where its settings stand in the configuration; a further trunk's, if it has its own."""
+        raise NotImplementedError
+
     def takes(self) -> str:
         """What goes in, for people."""
         return ", ".join(self.inputs)
 
-    def build(self) -> nn.Module:
-        """The part."""
+    def build(self, parts: Mapping[str, nn.Module] | None = None) -> nn.Module:
+        """The part.
+
+        Args:
+            parts: What its inputs were built as, by name; a part that joins others is made around
+                them, or without them around stand-ins that give the right shapes.
+        """
         raise NotImplementedError
 
     def example(self) -> tuple[Any, ...] | None:
@@ -73,21 +92,72 @@ class EncoderNode(Node):
     type: Literal["encoder"] = "encoder"
     space: SpaceField
     config: EncoderConfig
+    observed: str | int | None = None
+    """The entry of the observation that a trunk takes; None for all of it."""
 
     @property
-    def trunk(self) -> str:
-        return self.name.partition(".")[0]
+    def place(self) -> str:
+        return _encoder_place(self.name)
 
     def takes(self) -> str:
         return describe(self.space)
 
-    def build(self) -> nn.Module:
+    def build(self, parts: Mapping[str, nn.Module] | None = None) -> nn.Module:
         return self.config.build(self.space)
 
     def example(self) -> tuple[Any, ...]:
-        space = copy.deepcopy(self.space)
-        space.seed(0)
-        return (to_tensors(batch(space, [space.sample()])),)
+        return (_example(self.space),)
+
+
+class CombineNode(Node):
+    """Joins the features of encoders that stand inside it → features `(*B, out_dim)`."""
+
+    type: Literal["combine"] = "combine"
+    space: SpaceField
+    config: EncoderConfig
+    """A composite, without its children, which are the nodes it names as inputs."""
+    in_dims: Frozen[Size]
+    """Features of each child, by its key, in the order of the inputs."""
+    observed: str | int | None = None
+    """The entry of the observation that a trunk takes; None for all of it."""
+
+    @property
+    def place(self) -> str:
+        return _encoder_place(self.name)
+
+    def takes(self) -> str:
+        return " + ".join(map(str, self.in_dims.values()))
+
+    def build(self, parts: Mapping[str, nn.Module] | None = None) -> nn.Module:
+        config = cast(CompositeEncoderConfig, self.config)
+        inner = config.child_spaces(self.space)
+        built = {
+            key: parts[name] if parts else FeaturesOf(space=inner[key], width=self.in_dims[key])
+            for key, name in zip(self.in_dims, self.inputs, strict=True)
+        }
+        return config.join(self.space, built, self.in_dims)
+
+    def example(self) -> tuple[Any, ...]:
+        return (_example(self.space),)
+
+
+def _encoder_place(name: str) -> str:
+    """`main.encoder.image` → `model.encoder.children.image`."""
+    trunk, *path = name.split(".")
+    return ".".join(
+        ["model", *([] if trunk == "main" else ["trunks", trunk]), ".children.".join(path)]
+    )
+
+
+def _distribution_place(name: str) -> str:
+    """`distribution.arm` → `model.distribution.children.arm`."""
+    return f"model.{name.replace('.', '.children.')}"
+
+
+def _example(space: gym.Space) -> Any:
+    space = copy.deepcopy(space)
+    space.seed(0)
+    return to_tensors(batch(space, [space.sample()]))
 
 
 class HeadNode(Node):
@@ -103,10 +173,14 @@ class HeadNode(Node):
     def trunk(self) -> str:
         return self.inputs[0].partition(".")[0]
 
+    @property
+    def place(self) -> str:
+        return f"model.heads.{self.name}"
+
     def takes(self) -> str:
         return f"{self.in_dim}"
 
-    def build(self) -> nn.Module:
+    def build(self, parts: Mapping[str, nn.Module] | None = None) -> nn.Module:
         return self.config.build(self.in_dim, self.out_dim)
 
     def example(self) -> tuple[Any, ...]:
@@ -120,8 +194,37 @@ class DistributionNode(Node):
     space: SpaceField
     config: DistributionConfig
 
+    @property
+    def place(self) -> str:
+        return _distribution_place(self.name)
+
     def takes(self) -> str:
         return f"{self.config.in_dim(self.space)}"
 
-    def build(self) -> ActionDistribution:
+    def build(self, parts: Mapping[str, nn.Module] | None = None) -> ActionDistribution:
         return self.config.build(self.space)
+
+
+class JointNode(Node):
+    """Joins the distributions that stand inside it; `out_dim` is the width of its inputs."""
+
+    type: Literal["joint"] = "joint"
+    space: SpaceField
+    config: DistributionConfig
+    """A composite, without its children, which are the nodes it names as inputs."""
+    in_dim: Size
+
+    @property
+    def place(self) -> str:
+        return _distribution_place(self.name)
+
+    def takes(self) -> str:
+        return f"{self.in_dim}"
+
+    def build(self, parts: Mapping[str, nn.Module] | None = None) -> nn.Module:
+        if parts is None:
+            return nn.Identity()  # a joint has no parameters beside its children's
+        config = cast(CompositeDistributionConfig, self.config)
+        keys = config.child_spaces(self.space)
+        built = {key: parts[name] for key, name in zip(keys, self.inputs, strict=True)}
+        return config.join(self.space, cast("dict[str, ActionDistribution]", built))

@@ -120,7 +120,7 @@ def _paragraph(part: Part, width: int, every_setting: bool) -> Iterator[Line]:
     if part.kind == "head":
         reads = ", ".join(name.removesuffix(".encoder") for name in part.inputs)
         yield from _wrapped(f"reads {reads}" + ", detached" * part.detached, width)
-    if len(part.read_by) > 1:
+    if len(part.read_by) > 1 and part.kind != "head":
         yield from _wrapped(f"shared by {_and(part.read_by)}", width)
     for setting in part.settings:
         if not setting.is_default:

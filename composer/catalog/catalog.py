@@ -2,22 +2,35 @@
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from importlib import resources
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import gymnasium as gym
 import yaml
 
 from composer.blueprint.nodes import GIVEN, Reason, Tried
 from composer.catalog.rules import ActionRule, CatalogConfig, ObservationRule, in_order
+from composer.composites import Composite
 from composer.config import Auto
 from composer.distributions.base import DistributionConfig
 from composer.encoders.base import EncoderConfig
-from composer.errors import CompositionError, Problem, at_path, nearest_first
+from composer.errors import CompositionError, Problem, at_path, did_you_mean, nearest_first
+from composer.fixes import line
 from composer.spaces import describe, facts
 
-Part = TypeVar("Part", EncoderConfig, DistributionConfig)
+Part = TypeVar("Part", bound=EncoderConfig | DistributionConfig)
+
+
+@dataclass(frozen=True)
+class Choice(Generic[Part]):
+    """A part for a space, and why."""
+
+    config: Part
+    """Resolved: nothing in it is `auto`, its children included."""
+    reason: Reason
+    children: Mapping[str, "Choice[Part]"] = field(default_factory=dict)
+    """Of a composite, by key."""
 
 
 class Catalog:
@@ -49,8 +62,8 @@ class Catalog:
         trunk: str = "main",
         key: str = "",
         path: str = "model.encoder",
-    ) -> tuple[EncoderConfig, Reason]:
-        """The resolved encoder for a space, and why.
+    ) -> Choice[EncoderConfig]:
+        """The resolved encoder for a space, and why; of a composite, with all its children.
 
         Args:
             space: What is observed.
@@ -63,9 +76,8 @@ class Catalog:
         Raises:
             CompositionError: If no rule applies, or the encoder cannot take the space.
         """
-        return self._choose(
-            EncoderConfig, self.rules.observation, space, wanted, algorithm, trunk, key, path
-        )
+        tree = _Tree(EncoderConfig, self.rules.observation, algorithm, trunk)
+        return tree.choose(space, wanted, key, path)
 
     def distribution(
         self,
@@ -75,79 +87,113 @@ class Catalog:
         algorithm: str | None = None,
         key: str = "",
         path: str = "model.distribution",
-    ) -> tuple[DistributionConfig, Reason]:
+    ) -> Choice[DistributionConfig]:
         """The resolved distribution for an action space, and why; as `encoder`."""
-        return self._choose(
-            DistributionConfig, self.rules.action, space, wanted, algorithm, "main", key, path
-        )
+        tree = _Tree(DistributionConfig, self.rules.action, algorithm, "main")
+        return tree.choose(space, wanted, key, path)
 
-    def _choose(
-        self,
-        family: type[Part],
-        rules: Mapping[str, ObservationRule | ActionRule | None],
-        space: gym.Space,
-        wanted: Part | Auto | None,
-        algorithm: str | None,
-        trunk: str,
-        key: str,
-        path: str,
-    ) -> tuple[Part, Reason]:
+
+@dataclass(frozen=True)
+class _Tree(Generic[Part]):
+    """The rules of one family, and whom they choose for."""
+
+    family: type[Part]
+    rules: Mapping[str, ObservationRule | ActionRule | None]
+    algorithm: str | None
+    trunk: str
+
+    def choose(
+        self, space: gym.Space, wanted: Part | Auto | None, key: str, path: str
+    ) -> Choice[Part]:
+        """What the user gave, or what the first rule that applies does; completed for the space."""
         config: Any
         if wanted is not None and not isinstance(wanted, Auto):
             config, reason = wanted, GIVEN
         else:
-            tried, rule = _first_match(family, rules, space, algorithm, trunk, key, path)
+            tried, rule = self._first_match(space, key, path)
             name = tried[-1].rule
             reason = Reason(kind="rule", name=name, why=rule.why, tried=tried)
             hints = wanted.hints if wanted is not None else {}
-            config = _with_hints(family, name, rule, hints, space, path)
+            config = _with_hints(self.family, name, rule, hints, space, path)
         if refusal := config.refusal(space):
             chosen = "" if reason is GIVEN else f" (chosen by rule `{reason.name}`)"
-            about = facts(space, key)
-            usual = [
-                rule.use.type
-                for _, rule in in_order(rules)
-                if rule.when.mismatch(about, algorithm, trunk) is None
-            ]
+            usual = self._usual(space, key)
             raise CompositionError(_unfit(config, refusal + chosen, space, path, usual))
         try:
-            return config.resolve(space), reason
+            config = config.resolve(space)
         except CompositionError as error:
             problems = (_below(problem, path, config.type) for problem in error.problems)
             raise CompositionError(*problems) from None
+        if not isinstance(config, Composite):
+            return Choice(config, reason)
+        children = self._children(config, space, key, path)
+        resolved: Any = config.with_children({k: child.config for k, child in children.items()})
+        return Choice(resolved, reason, children)
 
+    def _children(
+        self, config: Composite, space: gym.Space, key: str, path: str
+    ) -> dict[str, Choice[Part]]:
+        inner = config.child_spaces(space)
+        if unknown := [name for name in config.children if name not in inner]:
+            raise CompositionError(*(_no_child(name, config, space, path) for name in unknown))
+        chosen: dict[str, Choice[Part]] = {}
+        problems: list[Problem] = []
+        for name, child in inner.items():
+            inside = f"{key}.{name}".removeprefix("."), f"{path}.children.{name}"
+            try:
+                chosen[name] = self.choose(child, config.children.get(name), *inside)
+            except CompositionError as error:
+                problems += error.problems
+        if problems:
+            raise CompositionError(*problems)
+        return chosen
 
-def _first_match(
-    family: Any,
-    rules: Mapping[str, Any],
-    space: gym.Space,
-    algorithm: str | None,
-    trunk: str,
-    key: str,
-    path: str,
-) -> tuple[tuple[Tried, ...], Any]:
-    """The rules that were tried, and the last of them, which applies."""
-    about = facts(space, key)
-    tried: list[Tried] = []
-    for name, rule in in_order(rules):
-        tried.append(Tried(rule=name, mismatch=rule.when.mismatch(about, algorithm, trunk)))
-        if tried[-1].mismatch is None:
-            return tuple(tried), rule
-    fitting = fitting_types(family, space)
-    own_rule = "a rule of your own in catalog"
-    raise CompositionError(
-        Problem(
-            "\n".join(
-                [
-                    f"no rule of the catalog chooses the {family.family} of {describe(space)}",
-                    *(f"rule `{item.rule}` does not apply: {item.mismatch}" for item in tried),
-                ]
-            ),
-            path=path,
-            value="auto",
-            valid=fitting,
-            fix=f"{choice_of(path)}={fitting[0]}, or {own_rule}" if fitting else own_rule,
+    def _first_match(self, space: gym.Space, key: str, path: str) -> tuple[tuple[Tried, ...], Any]:
+        """The rules that were tried, and the last of them, which applies."""
+        about = facts(space, key)
+        tried: list[Tried] = []
+        for name, rule in in_order(self.rules):
+            mismatch = rule.when.mismatch(about, self.algorithm, self.trunk)
+            tried.append(Tried(rule=name, mismatch=mismatch))
+            if mismatch is None:
+                return tuple(tried), rule
+        fitting = fitting_types(self.family, space)
+        own_rule = "a rule of your own in catalog"
+        raise CompositionError(
+            Problem(
+                "\n".join(
+                    [
+                        f"no rule of the catalog chooses the {self.family.family} of "
+                        f"{describe(space)}",
+                        *(f"rule `{item.rule}` does not apply: {item.mismatch}" for item in tried),
+                    ]
+                ),
+                path=path,
+                value="auto",
+                valid=fitting,
+                fix=f"{choice_of(path)}={fitting[0]}, or {own_rule}" if fitting else own_rule,
+            )
         )
+
+    def _usual(self, space: gym.Space, key: str) -> list[str]:
+        """What the rules that apply would choose."""
+        about = facts(space, key)
+        return [
+            rule.use.type
+            for _, rule in in_order(self.rules)
+            if rule.when.mismatch(about, self.algorithm, self.trunk) is None
+        ]
+
+
+def _no_child(name: str, config: Any, space: gym.Space, path: str) -> Problem:
+    """The problem of a child for which the space has no part."""
+    keys = nearest_first(name, config.child_spaces(space))
+    return Problem(
+        f"{describe(space)} has no part `{name}`{did_you_mean(name, keys)}",
+        path=f"{path}.children.{name}",
+        value=config.children[name].type,
+        valid=keys,
+        fix=line(f"{path}.children.{keys[0]}", config.children[name].type) if keys else None,
     )
 
 

@@ -68,6 +68,15 @@ class ActionMap:
         return (values + self.start).astype(self.dtype)
 
 
+def map_actions(space: gym.Space, actions: Nested) -> Nested:
+    """Normalised actions of a space, nested or not → what `env.step` takes."""
+    if isinstance(space, spaces.Dict):
+        return {key: map_actions(child, actions[key]) for key, child in space.items()}
+    if isinstance(space, spaces.Tuple):
+        return tuple(map(map_actions, space.spaces, actions))
+    return ActionMap(space)(actions)
+
+
 class Distribution(ABC):
     """Distributions over actions for a batch: one for each of the leading axes `*B`."""
 
@@ -102,15 +111,15 @@ class Distribution(ABC):
         return PlainDistribution(distribution=cls, space=space)
 
     @abstractmethod
-    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, generator: torch.Generator | None = None) -> Nested:
         """Actions `(*B, *shape)` in the normalised space, without gradient."""
 
     @abstractmethod
-    def deterministic(self) -> Tensor:
+    def deterministic(self) -> Nested:
         """The action taken when not exploring, `(*B, *shape)`."""
 
     @abstractmethod
-    def log_prob(self, actions: Tensor) -> Tensor:
+    def log_prob(self, actions: Any) -> Tensor:
         """Log-density or log-probability of normalised actions, `(*B,)`, in nats."""
 
     @abstractmethod
@@ -121,11 +130,11 @@ class Distribution(ABC):
     def kl(self, other: Any) -> Tensor:
         """KL(self ‖ other), `(*B,)`, in nats."""
 
-    def to_env(self, actions: Tensor) -> np.ndarray:
+    def to_env(self, actions: Any) -> Nested:
         """What `env.step` takes: scaled, clipped, of the space's dtype."""
         return self.action_map(actions)
 
-    def to_deterministic(self) -> "DeterministicDistribution":
+    def to_deterministic(self) -> "Distribution":
         """The distribution that always gives `deterministic()`."""
         return DeterministicDistribution(self.deterministic(), self.action_map)
 

@@ -26,13 +26,14 @@ class Recipe(Protocol):
 class Trunk(nn.Module):
     """An encoder, with a name that heads read."""
 
-    def __init__(self, *, encoder: nn.Module) -> None:
+    def __init__(self, *, encoder: nn.Module, key: str | int | None = None) -> None:
         super().__init__()
         self.encoder = encoder
+        self.key = key
 
     def forward(self, obs: Nested) -> Tensor:
         """obs: nested as the space is, `(*B, …)` → features `(*B, F)`."""
-        return self.encoder(obs)
+        return self.encoder(obs if self.key is None else obs[self.key])
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import gymnasium as gym
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from composer.apis import API, InferenceOnlyAPI, PolicyAPI, ValueFunctionAPI
 from composer.columns import Columns
-from composer.distributions.base import ActionDistribution, ActionMap, Distribution
+from composer.distributions.base import ActionDistribution, Distribution, map_actions
 from composer.errors import CheckpointError, ModuleError, Problem, did_you_mean, nearest_first
 from composer.files import (
     atomic_directory,
@@ -157,8 +156,7 @@ class RLModule(nn.Module):
 
     def get_train_action_dist_cls(self) -> type[Distribution] | ActionDistribution:
         """What makes a distribution from `action_dist_inputs` in training."""
-        config, _ = self.catalog.distribution(self.action_space)
-        return config.bind(self.action_space)
+        return self.catalog.distribution(self.action_space).config.bind(self.action_space)
 
     def get_exploration_action_dist_cls(self) -> type[Distribution] | ActionDistribution:
         """The same while collecting."""
@@ -322,7 +320,7 @@ class RLModule(nn.Module):
             log_prob = distribution.log_prob(actions)
             env_actions = distribution.to_env(actions)
         else:
-            env_actions = self._action_map(actions)
+            env_actions = map_actions(self.action_space, actions)
         return Step(
             actions,
             out.get(Columns.ACTIONS_FOR_ENV, env_actions),
@@ -337,9 +335,6 @@ class RLModule(nn.Module):
         if missing and isinstance(self, ValueFunctionAPI):
             return self.compute_values(batch, out.get(Columns.EMBEDDINGS))
         return out.get(Columns.VF_PREDS)
-
-    def _action_map(self, actions: Any) -> np.ndarray:
-        return ActionMap(self.action_space)(actions)
 
     @property
     def device(self) -> torch.device:

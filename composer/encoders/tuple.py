@@ -1,0 +1,36 @@
+"""`tuple`: Tuple observations, an encoder for each entry."""
+
+from typing import Annotated, Literal
+
+import gymnasium as gym
+from gymnasium import spaces
+from pydantic import BeforeValidator
+
+from composer.composites import by_index
+from composer.config import AutoOr, Frozen, FrozenDict, Listed
+from composer.encoders._composite import KeyedEncoderConfig
+from composer.encoders.base import EncoderConfig
+from composer.spaces import describe
+
+
+class TupleEncoderConfig(KeyedEncoderConfig):
+    """An encoder for each entry, their features combined, then linear layers."""
+
+    type: Literal["tuple"] = "tuple"
+    children: Annotated[
+        Frozen[AutoOr[EncoderConfig]],
+        BeforeValidator(
+            by_index,
+            json_schema_input_type=Frozen[AutoOr[EncoderConfig]] | Listed[AutoOr[EncoderConfig]],
+        ),
+    ] = FrozenDict()
+    """By index, or as a list."""
+
+    def refusal(self, space: gym.Space) -> str | None:
+        if isinstance(space, spaces.Tuple):
+            return None
+        return f"`tuple` takes a Tuple, not {describe(space)}"
+
+    def child_spaces(self, space: gym.Space) -> dict[str, gym.Space]:
+        assert isinstance(space, spaces.Tuple)
+        return {str(index): child for index, child in enumerate(space.spaces)}
