@@ -25,6 +25,7 @@ from composer.files import (
 )
 from composer.spaces import (
     Nested,
+    canonical,
     leading_axes,
     map_structure,
     misfit,
@@ -64,7 +65,8 @@ class RLModule(nn.Module):
     Composer builds one from a blueprint. To write one by hand, subclass it, make the layers in
     `setup()` and compute in `_forward()`, or in `_forward_train()`, `_forward_exploration()` and
     `_forward_inference()` where the phases differ. Observations arrive as the environment gives
-    them, batched: `(*B, …)`.
+    them, batched, `(*B, …)`; those of Text, Sequence, Graph, OneOf and classes of one's own in
+    their canonical form (`composer.spaces.batch`).
 
     Args:
         observation_space: Of a single environment.
@@ -250,7 +252,8 @@ class RLModule(nn.Module):
         """Actions for observations.
 
         Args:
-            obs: As a Gymnasium (vector) environment returns it, arrays or tensors, `(*B, …)`.
+            obs: As a Gymnasium (vector) environment returns it, arrays or tensors, `(*B, …)`; of a
+                ragged space also its canonical batch.
             state: What the last step's `state` was; None starts from the initial state.
             deterministic: The inference phase and the distribution's deterministic action, instead
                 of the exploration phase and a sample.
@@ -265,7 +268,7 @@ class RLModule(nn.Module):
         """
         device = self.device
         try:
-            batch = {Columns.OBS: to_tensors(obs, device)}
+            batch = {Columns.OBS: to_tensors(canonical(self.observation_space, obs), device)}
             if state is None and self._stateful:
                 state = self._first_state(batch[Columns.OBS])
             for column, given in (

@@ -10,6 +10,7 @@ import torch
 
 from composer.executors import Executor
 from composer.spaces import Nested
+from composer.training.observations import with_canonical_observations
 from composer.training.rollouts import Rollout
 
 
@@ -41,7 +42,7 @@ class Collector:
         initial_state: Nested,
         generator: torch.Generator,
     ) -> None:
-        self.envs = envs
+        self.envs = with_canonical_observations(envs)
         self.executor = executor
         self.initial_state = initial_state or None
         self.generator = generator

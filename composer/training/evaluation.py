@@ -12,6 +12,7 @@ from pydantic import Field
 from composer.config import Config, Size, Steps
 from composer.executors import Executor
 from composer.spaces import Nested
+from composer.training.observations import with_canonical_observations
 
 
 class EvaluationConfig(Config):
@@ -88,6 +89,7 @@ def evaluate(
     Raises:
         EvaluationStopped: If `should_stop` said so.
     """
+    envs = with_canonical_observations(envs)
     count = envs.num_envs
     owed = np.full(count, episodes // count) + (np.arange(count) < episodes % count)
     generator = torch.Generator(executor.device).manual_seed(seed)
