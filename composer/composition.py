@@ -34,6 +34,7 @@ from composer.errors import (
 from composer.fixes import entry_line, line
 from composer.heads.base import HeadConfig
 from composer.heads.policy import PolicyHeadConfig
+from composer.masks import mask_key
 from composer.model_config import ComposedModelConfig, ModelConfig, TrunkConfig
 from composer.module.composed import ComposedRLModule
 from composer.module.rl_module import RLModule
@@ -63,6 +64,7 @@ def compose(
     """
     require_usable(observation_space, "observation")
     require_usable(action_space, "action")
+    mask_key(observation_space, action_space)
     config = ModelConfig.parse(model or {}, "model")
     if not isinstance(config, ComposedModelConfig):
         raise CompositionError(f"a model of type `{config.type}` is not composed")
