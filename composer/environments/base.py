@@ -1,6 +1,7 @@
 """What every environment config promises."""
 
 from abc import abstractmethod
+from typing import Literal
 
 import gymnasium as gym
 from gymnasium.vector import VectorEnv
@@ -19,6 +20,8 @@ class EnvironmentConfig(Family, family="environment", default="gym"):
     """
 
     num_envs: Size = 8
+    action_mask: Literal["auto", "none"] = "auto"
+    """`auto`: what `info["action_mask"]` forbids is not done; `none`: nothing says so."""
 
     def problems(self) -> list[Problem]:
         """What is wrong with the settings, found without making an environment."""
@@ -30,4 +33,7 @@ class EnvironmentConfig(Family, family="environment", default="gym"):
 
     @abstractmethod
     def make(self, num_envs: int | None = None) -> VectorEnv:
-        """`num_envs` environments behind one interface; the config's own number where None."""
+        """`num_envs` environments behind one interface; the config's own number where None.
+
+        Where `action_mask` is `none`, their `info` has no mask.
+        """

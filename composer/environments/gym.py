@@ -92,12 +92,12 @@ class GymEnvironmentConfig(EnvironmentConfig):
         if self.vectorization in ("auto", "vector_entry_point"):
             native = self._native(count)
             if isinstance(native, VectorEnv):
-                return GuardedVectorEnv(native, name=self.id)
+                return self._guarded(native)
             if self.vectorization == "vector_entry_point":
                 raise native
         vectorize = AsyncVectorEnv if self.vectorization == "async" else SyncVectorEnv
         try:
-            return GuardedVectorEnv(vectorize([_SingleEnv(self)] * count), name=self.id)
+            return self._guarded(vectorize([_SingleEnv(self)] * count))
         except ComposerError:
             raise
         except (EOFError, ConnectionError) as error:
@@ -113,6 +113,9 @@ class GymEnvironmentConfig(EnvironmentConfig):
                     fix="env.vectorization=sync" if vectorize is AsyncVectorEnv else None,
                 )
             ) from error
+
+    def _guarded(self, envs: VectorEnv) -> VectorEnv:
+        return GuardedVectorEnv(envs, name=self.id, masks=self.action_mask == "auto")
 
     def make_single(self) -> gymnasium.Env:
         """One environment, with its wrappers."""
