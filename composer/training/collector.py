@@ -8,6 +8,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 
+from composer.environments.base import TrainingReward
 from composer.executors import Executor
 from composer.spaces import Nested
 from composer.training.rollouts import Rollout
@@ -32,6 +33,7 @@ class Collector:
         executor: What acts.
         initial_state: The module's state for N episodes that begin; {} or None without a memory.
         generator: The stream that actions are sampled from.
+        training_reward: What of a reward goes into rollouts; episodes have all of it.
     """
 
     def __init__(
@@ -40,11 +42,13 @@ class Collector:
         executor: Executor,
         initial_state: Nested,
         generator: torch.Generator,
+        training_reward: TrainingReward = "raw",
     ) -> None:
         self.envs = envs
         self.executor = executor
         self.initial_state = initial_state or None
         self.generator = generator
+        self.stored = np.sign if training_reward == "sign" else np.asarray
         self.num_envs = envs.num_envs
 
     def restart(self, seed: int) -> None:
@@ -76,7 +80,11 @@ class Collector:
             obs, rewards, terminated, truncated, infos = self.envs.step(step.env_actions)
             counted = ~self.ended
             rollout.write_outcome(
-                t, rewards * counted, terminated & counted, truncated & counted, counted
+                t,
+                self.stored(rewards) * counted,
+                terminated & counted,
+                truncated & counted,
+                counted,
             )
             counted_steps += int(counted.sum())
             self.returns += np.where(counted, rewards, 0.0)
