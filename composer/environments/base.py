@@ -9,6 +9,8 @@ from gymnasium.vector import VectorEnv
 from composer.config import Family, Size
 from composer.errors import Problem
 
+TrainingReward = Literal["raw", "sign"]
+
 
 class EnvironmentConfig(Family, family="environment", default="gym"):
     """Where experience comes from.
@@ -22,10 +24,21 @@ class EnvironmentConfig(Family, family="environment", default="gym"):
     num_envs: Size = 8
     action_mask: Literal["auto", "none"] = "auto"
     """`auto`: what `info["action_mask"]` forbids is not done; `none`: nothing says so."""
+    training_reward: TrainingReward = "raw"
+    """What is learnt from: the reward, or its sign. Reported returns are raw."""
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether what `info` says of allowed actions is passed on."""
+        return self.action_mask == "auto"
 
     def problems(self) -> list[Problem]:
         """What is wrong with the settings, found without making an environment."""
         return []
+
+    def for_evaluation(self) -> "EnvironmentConfig":
+        """The same environment where it is not trained in: an episode there is a whole one."""
+        return self
 
     @abstractmethod
     def spaces(self) -> tuple[gym.Space, gym.Space]:

@@ -7,6 +7,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 
+from composer.environments.base import TrainingReward
 from composer.executors import Executor
 from composer.spaces import Nested
 from composer.training.infos import info_of
@@ -34,6 +35,7 @@ class Collector:
         executor: What acts.
         initial_state: The module's state for N episodes that begin; {} or None without a memory.
         generator: The stream that actions are sampled from.
+        training_reward: What of a reward goes into rollouts; episodes have all of it.
     """
 
     def __init__(
@@ -42,11 +44,13 @@ class Collector:
         executor: Executor,
         initial_state: Nested,
         generator: torch.Generator,
+        training_reward: TrainingReward = "raw",
     ) -> None:
         self.envs = with_canonical_observations(envs)
         self.executor = executor
         self.initial_state = initial_state or None
         self.generator = generator
+        self.stored = np.sign if training_reward == "sign" else np.asarray
         self.num_envs = envs.num_envs
         self.read_mask = MaskReader(envs)
 
@@ -81,7 +85,11 @@ class Collector:
             obs, rewards, terminated, truncated, infos = self.envs.step(step.env_actions)
             counted = ~self.ended
             rollout.write_outcome(
-                t, rewards * counted, terminated & counted, truncated & counted, counted
+                t,
+                self.stored(rewards) * counted,
+                terminated & counted,
+                truncated & counted,
+                counted,
             )
             counted_steps += int(counted.sum())
             self.returns += np.where(counted, rewards, 0.0)
