@@ -14,7 +14,7 @@ ROOT = Path(composer.__file__).parent
 FLOORS = [
     ["errors", "places", "fixes", "problems", "config"],
     ["spaces", "columns", "seeds", "returns", "files"],
-    ["layers"],
+    ["layers", "running_norm"],
     ["distributions"],
     ["apis"],
     ["encoders", "memories"],

@@ -9,7 +9,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from composer.config import Auto, AutoOr, Listed, Size
-from composer.encoders._scaling import ScaledConfig, rescale
+from composer.encoders._scaling import ScaledConfig
 from composer.layers import Activation, HiddenLayers
 from composer.spaces import Layout, describe, image_layout
 
@@ -71,7 +71,7 @@ class ImageEncoderConfig(ScaledConfig, HiddenLayers):
         return ImageEncoder(
             order=tuple(self.layout.index(axis) for axis in "tchw" if axis in self.layout),
             channels=self.in_shape(space)[0],
-            scaling=rescale(space, self.scaling),
+            scaling=self.scaler(space),
             convolutions=self.convolutions(space),
             layers=self.stack(math.prod(self.out_shape(space))),
         )
