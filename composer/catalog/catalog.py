@@ -17,6 +17,7 @@ from composer.distributions.base import DistributionConfig
 from composer.encoders.base import EncoderConfig
 from composer.errors import CompositionError, Problem, at_path, did_you_mean, nearest_first
 from composer.fixes import line
+from composer.problems import either
 from composer.spaces import describe, facts
 
 Part = TypeVar("Part", bound=EncoderConfig | DistributionConfig)
@@ -242,7 +243,7 @@ def _with_hints(
         problems.append(
             Problem(
                 f"rule `{name}` chooses {family.family} `{chosen.type}`, which has no option "
-                f"`{key}`; it belongs to {' and '.join(owners)}{unable}",
+                f"`{key}`; it belongs to {either(owners)}{unable}",
                 path=f"{path}.{key}",
                 value=hints[key],
                 valid=nearest_first(key, set(type(chosen).model_fields) - {"type"}),

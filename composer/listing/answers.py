@@ -21,6 +21,7 @@ SAMPLES: dict[str, gym.Space] = {
     "integer vector": spaces.Box(0, 9, (4,), np.int64),
     "array": spaces.Box(-1, 1, (4, 3), np.float32),
     "image": spaces.Box(0, 255, (84, 84, 3), np.uint8),
+    "stacked images": spaces.Box(0, 255, (4, 84, 84, 3), np.uint8),
     "discrete": spaces.Discrete(4),
     "multi_discrete": spaces.MultiDiscrete([2, 3]),
     "multi_binary": spaces.MultiBinary(3),

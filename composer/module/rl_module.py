@@ -24,6 +24,7 @@ from composer.files import (
     write_tensors,
 )
 from composer.masks import mask_key
+from composer.running_norm import gathering
 from composer.spaces import (
     Nested,
     canonical,
@@ -157,6 +158,10 @@ class RLModule(nn.Module):
 
     def _forward_inference(self, batch: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
         return self._forward(batch, **kwargs)
+
+    def _observe(self, obs: Nested) -> None:
+        """Runs every part that holds a running norm on observations, once."""
+        self._forward_train({Columns.OBS: obs})
 
     def get_train_action_dist_cls(self) -> type[Distribution] | ActionDistribution:
         """What makes a distribution from `action_dist_inputs` in training."""
@@ -294,6 +299,18 @@ class RLModule(nn.Module):
             if wrong := misfit(self.observation_space, obs):
                 raise ModuleError(wrong) from error
             raise
+
+    def observe(self, obs: Nested) -> None:
+        """Takes observations into the statistics of the module's running norms.
+
+        Drivers give each observation that counts once, after the update that learnt from it: from
+        the start of a collection through all its epochs the statistics stay as they are.
+
+        Args:
+            obs: Tensors nested as the observation space is, `(B, …)`.
+        """
+        with gathering(self), torch.no_grad():
+            self._observe(obs)
 
     def _finish(
         self,
