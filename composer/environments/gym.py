@@ -22,6 +22,7 @@ from composer.environments import _lookup
 from composer.environments._guard import GuardedEnv, GuardedVectorEnv
 from composer.environments.base import EnvironmentConfig
 from composer.errors import ComposerError, ConfigError, EnvironmentFailure, Problem
+from composer.spaces import is_ragged
 
 T = TypeVar("T")
 
@@ -95,9 +96,13 @@ class GymEnvironmentConfig(EnvironmentConfig):
                 return GuardedVectorEnv(native, name=self.id)
             if self.vectorization == "vector_entry_point":
                 raise native
-        vectorize = AsyncVectorEnv if self.vectorization == "async" else SyncVectorEnv
+        singles, is_async = [_SingleEnv(self)] * count, self.vectorization == "async"
         try:
-            return GuardedVectorEnv(vectorize([_SingleEnv(self)] * count), name=self.id)
+            if is_async:  # Gymnasium shares memory wrongly for texts, not at all for sequences
+                made = AsyncVectorEnv(singles, shared_memory=not is_ragged(self.spaces()[0]))
+            else:
+                made = SyncVectorEnv(singles)
+            return GuardedVectorEnv(made, name=self.id)
         except ComposerError:
             raise
         except (EOFError, ConnectionError) as error:
@@ -108,9 +113,10 @@ class GymEnvironmentConfig(EnvironmentConfig):
         except Exception as error:  # Gymnasium raises many kinds, as the environment does
             raise EnvironmentFailure(
                 Problem(
-                    f"`{self.id}` cannot be vectorised by `{vectorize.__name__}`:\n"
+                    f"`{self.id}` cannot be vectorised by "
+                    f"`{'Async' if is_async else 'Sync'}VectorEnv`:\n"
                     f"{type(error).__name__}: {error}",
-                    fix="env.vectorization=sync" if vectorize is AsyncVectorEnv else None,
+                    fix="env.vectorization=sync" if is_async else None,
                 )
             ) from error
 
