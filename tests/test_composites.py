@@ -419,3 +419,28 @@ def test_wrong_orders_and_parts_without_a_length_are_refused():
     space = spaces.Dict(a=BRANCHES)
     (found,) = problems(lambda: compose(IMAGE, space, model={"distribution": "autoregressive"}))
     assert "needs parts that are vectors of a fixed length" in found.message
+
+
+# the key of the observation that is a mask
+
+
+def test_a_mask_in_the_observation_is_not_encoded_but_obeyed():
+    space = spaces.Dict(
+        observation=spaces.Box(-1, 1, (3,)), action_mask=spaces.Box(0, 1, (4,), np.int8)
+    )
+    module = compose(space, spaces.Discrete(4)).build()
+    assert {node.name for node in compose(space, spaces.Discrete(4)).nodes} == {
+        "main.encoder.observation",
+        "main.encoder",
+        "policy",
+        "distribution",
+    }
+    obs = sampled(space, 7)
+    obs["action_mask"][:] = [0, 0, 1, 0]
+    assert (module.act(obs).env_actions == 2).all()
+
+
+def test_an_observation_that_is_only_a_mask_is_refused():
+    space = spaces.Dict(action_mask=spaces.MultiBinary(4))
+    (found,) = problems(lambda: compose(space, spaces.Discrete(4)))
+    assert "there is nothing to observe" in found.message

@@ -11,8 +11,9 @@ import pytest
 from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
 
+from composer.environments._making import SingleEnv
 from composer.environments.base import EnvironmentConfig
-from composer.environments.gym import GymEnvironmentConfig, WrapperConfig, _SingleEnv
+from composer.environments.gym import GymEnvironmentConfig, WrapperConfig
 from composer.errors import ConfigError, EnvironmentFailure
 from composer.experiment import Experiment
 from composer.testing import Counter, CounterVector
@@ -423,7 +424,7 @@ def test_what_async_cannot_vectorise_is_told_with_sync_to_type(monkeypatch):
     def refuse(*_, **__):
         raise ValueError("not this one")
 
-    monkeypatch.setattr("composer.environments.gym.AsyncVectorEnv", refuse)
+    monkeypatch.setattr("composer.environments._making.AsyncVectorEnv", refuse)
     with pytest.raises(EnvironmentFailure, match=r"by `AsyncVectorEnv`:\n *ValueError") as error:
         config("Counter-v0", vectorization="async").make()
     assert problem_of(error).fix == "env.vectorization=sync"
@@ -558,6 +559,6 @@ def test_workers_outlive_ctrl_c_and_leave_when_told_whatever_the_trainer_handles
 
 def test_the_config_pickles_for_workers_that_are_spawned():
     made = config("composer.testing:Counter-v0", kwargs={"length": 2})
-    envs = AsyncVectorEnv([_SingleEnv(made)] * 2, context="spawn")
+    envs = AsyncVectorEnv([SingleEnv(made.make_single)] * 2, context="spawn")
     np.testing.assert_array_equal(envs.reset(seed=0)[0], np.zeros((2, 1)))
     envs.close()

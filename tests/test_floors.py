@@ -13,7 +13,7 @@ ROOT = Path(composer.__file__).parent
 # line, and from its own package.
 FLOORS = [
     ["errors", "places", "fixes", "problems", "config"],
-    ["spaces", "columns", "seeds", "returns", "files"],
+    ["spaces", "masks", "columns", "seeds", "returns", "files"],
     ["layers", "composites"],
     ["distributions"],
     ["apis"],

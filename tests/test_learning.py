@@ -25,6 +25,7 @@ SETTINGS = {
     "ImageBandit": (2_000, 8, {"lr": 1e-3, "entropy_coef": 0.02}),
     "DigitsBandit": (8_000, 16, {}),
     "BitsBandit": (6_000, 16, {}),
+    "MaskedBandit": (4_000, 8, {}),
     "Chain": (4_000, 8, {}),
     "Reach1D": (8_000, 16, {}),
     "ReachTruncated": (12_000, 8, {"gamma": 0.9, "lr": 1e-2}),

@@ -14,6 +14,7 @@ from composer.composites import Composite, by_index, part_names
 from composer.config import AutoOr, Frozen, FrozenDict, Listed
 from composer.distributions.base import ActionDistribution, Distribution, DistributionConfig
 from composer.errors import ModuleError
+from composer.masks import mask_part
 from composer.spaces import Nested
 
 Children = Annotated[
@@ -132,6 +133,4 @@ class KeyedDistribution(JoinedDistribution):
 
 def child_mask(mask: Nested, key: str) -> Nested:
     """A child's part of a nested mask, which may leave out what is free."""
-    if mask is None:
-        return None
-    return mask.get(key) if isinstance(mask, Mapping) else mask[int(key)]
+    return mask_part(mask, int(key) if isinstance(mask, tuple) else key)

@@ -23,6 +23,7 @@ from composer.files import (
     write_json,
     write_tensors,
 )
+from composer.masks import mask_key
 from composer.spaces import (
     Nested,
     canonical,
@@ -94,6 +95,7 @@ class RLModule(nn.Module):
         self.inference_only = inference_only
         self.learner_only = learner_only
         self._catalog = catalog
+        self._mask_key = mask_key(observation_space, action_space)
         self._bound: dict[Phase, ActionDistribution] = {}
         self._dropped: tuple[str, ...] = ()
         self.setup()
@@ -257,7 +259,8 @@ class RLModule(nn.Module):
             state: What the last step's `state` was; None starts from the initial state.
             deterministic: The inference phase and the distribution's deterministic action, instead
                 of the exploration phase and a sample.
-            action_mask: What may be chosen, in the form that the distribution's class states.
+            action_mask: What may be chosen, in the form that the distribution's class states; by
+                default the observation's key `action_mask`, where it has one.
             is_first: `(*B,)` bool, True where an episode begins.
             prev_actions: The normalised actions of the step before.
             prev_rewards: The rewards of the step before, `(*B,)`.
@@ -280,6 +283,8 @@ class RLModule(nn.Module):
             ):
                 if given is not None:
                     batch[column] = to_tensors(given, device)
+            if action_mask is None and self._mask_key is not None:
+                batch[Columns.ACTION_MASK] = batch[Columns.OBS][self._mask_key]
             with torch.no_grad():
                 if deterministic:
                     return self._finish(self._forward_inference(batch), batch, "inference", None)

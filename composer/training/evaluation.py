@@ -12,6 +12,7 @@ from pydantic import Field
 from composer.config import Config, Size, Steps
 from composer.executors import Executor
 from composer.spaces import Nested
+from composer.training.masks import MaskReader
 from composer.training.observations import with_canonical_observations
 
 
@@ -93,9 +94,10 @@ def evaluate(
     count = envs.num_envs
     owed = np.full(count, episodes // count) + (np.arange(count) < episodes % count)
     generator = torch.Generator(executor.device).manual_seed(seed)
-    obs, _ = envs.reset(seed=seed)
+    obs, infos = envs.reset(seed=seed)
     returns, lengths = np.zeros(count), np.zeros(count, np.int64)
     is_first, ended = np.ones(count, np.bool_), np.zeros(count, np.bool_)
+    read_mask = MaskReader(envs)
     state: Any = initial_state or None
     finished: list[list[tuple[float, int]]] = [[] for _ in range(count)]
     cut = 0
@@ -106,10 +108,11 @@ def evaluate(
             obs,
             state,
             deterministic,
+            action_mask=read_mask(obs, infos, ended, lengths),
             is_first=is_first if state is not None else None,
             generator=generator,
         )
-        obs, rewards, terminated, truncated, _ = envs.step(step.env_actions)
+        obs, rewards, terminated, truncated, infos = envs.step(step.env_actions)
         counted = ~ended
         returns += np.where(counted, rewards, 0.0)
         lengths += counted

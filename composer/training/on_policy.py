@@ -7,6 +7,7 @@ import gymnasium as gym
 from torch import Tensor
 
 from composer.algorithms.base import OnPolicyConfig
+from composer.environments.base import TrainingReward
 from composer.executors import make_executor
 from composer.module.rl_module import RLModule
 from composer.seeds import torch_generator
@@ -17,24 +18,37 @@ from composer.training.rollouts import Rollout
 
 
 def build(
-    config: OnPolicyConfig, module: RLModule, envs: gym.vector.VectorEnv, seed: int
+    config: OnPolicyConfig,
+    module: RLModule,
+    envs: gym.vector.VectorEnv,
+    seed: int,
+    training_reward: TrainingReward,
 ) -> "OnPolicyDriver":
     """The driver of an algorithm for a module in its environments."""
-    return OnPolicyDriver(config, module, envs, seed)
+    return OnPolicyDriver(config, module, envs, seed, training_reward)
 
 
 class OnPolicyDriver(Driver):
     """Alternates rollouts `(N, T)` and updates."""
 
     def __init__(
-        self, config: OnPolicyConfig, module: RLModule, envs: gym.vector.VectorEnv, seed: int
+        self,
+        config: OnPolicyConfig,
+        module: RLModule,
+        envs: gym.vector.VectorEnv,
+        seed: int,
+        training_reward: TrainingReward = "raw",
     ) -> None:
         self.module = module
         self.actions = torch_generator(seed, "actions", module.device)
         self.minibatches = torch_generator(seed, "minibatches")
         self.algorithm = config.build(module, self.minibatches)
         self.collector = Collector(
-            envs, make_executor(module), module.get_initial_state(envs.num_envs), self.actions
+            envs,
+            make_executor(module),
+            module.get_initial_state(envs.num_envs),
+            self.actions,
+            training_reward,
         )
         self.rollout = Rollout(envs.single_observation_space, envs.num_envs, config.rollout_steps)
         self.reward_scale = (

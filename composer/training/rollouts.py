@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from composer.columns import Columns
+from composer.masks import FREE
 from composer.module.rl_module import Step
 from composer.spaces import Nested, map_structure, to_tensors, zeros
 
@@ -58,7 +59,9 @@ class Rollout:
             (Columns.ACTION_MASK, action_mask),
         ):
             if value is not None:
-                self._write(column, t, value, self.steps)
+                # Steps before the first mask were free.
+                fill = FREE if column == Columns.ACTION_MASK else 0
+                self._write(column, t, value, self.steps, fill)
 
     def write_outcome(
         self,
@@ -74,11 +77,12 @@ class Rollout:
         self.arrays[Columns.TRUNCATEDS][:, t] = truncated
         self.arrays[Columns.LOSS_MASK][:, t] = counted
 
-    def _write(self, column: str, t: int, value: Nested, length: int) -> None:
+    def _write(self, column: str, t: int, value: Nested, length: int, fill: int = 0) -> None:
         value = map_structure(_array, value)
         if column not in self.arrays:
             self.arrays[column] = map_structure(
-                lambda leaf: np.zeros((self.num_envs, length, *leaf.shape[1:]), leaf.dtype), value
+                lambda leaf: np.full((self.num_envs, length, *leaf.shape[1:]), fill, leaf.dtype),
+                value,
             )
         self.arrays[column] = _put(self.arrays[column], t, value)
 
