@@ -1,3 +1,4 @@
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -67,8 +68,20 @@ class Demanding(gym.Env):
 
 
 class Ragged(gym.Env):
-    observation_space = spaces.Sequence(spaces.Discrete(2))
+    """Says `b`, then `bb`, …, and as many points."""
+
+    observation_space = spaces.Dict(
+        word=spaces.Text(9, charset="ab"), points=spaces.Sequence(spaces.Discrete(2))
+    )
     action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        self.count = 1
+        return {"word": "b", "points": (1,)}, {}
+
+    def step(self, action):
+        self.count += 1
+        return {"word": "b" * self.count, "points": (1,) * self.count}, 0.0, False, False, {}
 
 
 class WideVector(CounterVector):
@@ -399,11 +412,22 @@ def test_another_autoreset_mode_is_refused_as_an_argument(mode):
         config("CartPole-v1", kwargs={"autoreset_mode": mode}).make()
 
 
-def test_ragged_spaces_are_refused_by_async_only():
-    with pytest.raises(EnvironmentFailure, match="vectorised by `AsyncVectorEnv`") as error:
-        config("Ragged-v0", vectorization="async").make()
+@pytest.mark.parametrize("vectorization", ["sync", "async"])
+def test_ragged_observations_arrive_as_they_were_sent(vectorization):
+    with contextlib.closing(config("Ragged-v0", vectorization=vectorization).make()) as envs:
+        envs.reset(seed=0)
+        obs, *_ = envs.step(np.array([0, 1]))
+        assert obs == {"word": ("bb",) * 2, "points": ((1, 1),) * 2}
+
+
+def test_what_async_cannot_vectorise_is_told_with_sync_to_type(monkeypatch):
+    def refuse(*_, **__):
+        raise ValueError("not this one")
+
+    monkeypatch.setattr("composer.environments._making.AsyncVectorEnv", refuse)
+    with pytest.raises(EnvironmentFailure, match=r"by `AsyncVectorEnv`:\n *ValueError") as error:
+        config("Counter-v0", vectorization="async").make()
     assert problem_of(error).fix == "env.vectorization=sync"
-    config("Ragged-v0").make().close()
 
 
 @pytest.mark.parametrize("vectorization", MODES)
