@@ -25,10 +25,13 @@ class DirichletConfig(DistributionConfig):
     type: Literal["dirichlet"] = "dirichlet"
 
     def refusal(self, space: gym.Space) -> str | None:
-        is_vector = is_real(space) and len(space.shape) == 1 and space.shape[0] > 1
-        if is_vector and not space.low.any() and (space.high == 1).all():
-            return None
-        bounds = f" between {space.low.min():g} and {space.high.max():g}" if is_real(space) else ""
+        if is_real(space):
+            unit = not space.low.any() and bool((space.high == 1).all())
+            if unit and len(space.shape) == 1 and space.shape[0] > 1:
+                return None
+            bounds = f" between {space.low.min():g} and {space.high.max():g}"
+        else:
+            bounds = ""
         return (
             "`dirichlet` acts in a Box of floats of one axis, two or more shares between 0 and 1, "
             f"not {describe(space)}{bounds}"
