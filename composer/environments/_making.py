@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import functools
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import gymnasium
+from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
 from composer.environments._guard import GuardedEnv, GuardedVectorEnv
@@ -76,9 +78,13 @@ def vectorize(
     Raises:
         EnvironmentFailure: Their spaces cannot be batched, or a process dies.
     """
-    vector = AsyncVectorEnv if in_processes else SyncVectorEnv
+    makers, vector = [SingleEnv(make_single)] * num_envs, SyncVectorEnv
+    if in_processes:
+        # Of a Text or a OneOf in shared memory, Gymnasium reads what was there at the beginning.
+        is_shared = _has_fixed_size(spaces_of(make_single)[0])
+        vector = functools.partial(AsyncVectorEnv, shared_memory=is_shared)
     try:
-        return GuardedVectorEnv(vector([SingleEnv(make_single)] * num_envs), name=name)
+        return GuardedVectorEnv(vector(makers), name=name)
     except ComposerError:
         raise
     except (EOFError, ConnectionError) as error:
@@ -89,11 +95,21 @@ def vectorize(
     except Exception as error:  # Gymnasium raises many kinds, as the environment does
         raise EnvironmentFailure(
             Problem(
-                f"`{name}` cannot be vectorised by `{vector.__name__}`:\n"
+                f"`{name}` cannot be vectorised by "
+                f"`{'AsyncVectorEnv' if in_processes else 'SyncVectorEnv'}`:\n"
                 f"{type(error).__name__}: {error}",
                 fix="env.vectorization=sync" if in_processes else None,
             )
         ) from error
+
+
+def _has_fixed_size(space: gymnasium.Space) -> bool:
+    """Whether every sample of it is arrays of the same shapes."""
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        children = space.values() if isinstance(space, spaces.Dict) else space
+        return all(map(_has_fixed_size, children))
+    fixed = spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary
+    return isinstance(space, fixed)
 
 
 @dataclass(frozen=True)
