@@ -62,6 +62,58 @@ class ValueFunctionAPI(API):
         """
 
 
+class QNetAPI(API):
+    """The module estimates the value of each action that can be counted."""
+
+    signature = "compute_q_values(batch) -> {qf_preds: (*B, n)}"
+    paste = (
+        "def compute_q_values(self, batch):\n"
+        "    features = self.encoder(batch[Columns.OBS])\n"
+        "    return {Columns.QF_PREDS: self.q(features)}    # (*B, n)"
+    )
+
+    @abstractmethod
+    def compute_q_values(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Q of the observations and every action.
+
+        Args:
+            batch: At least `obs`, nested as the space is, `(*B, …)`.
+
+        Returns:
+            `qf_preds`, `(*B, n)`: n is the number of actions, of a MultiDiscrete ΣK, one branch
+            after the other. Of a distributional Q also `atoms` `(Z,)`, `qf_logits` and `qf_probs`
+            `(*B, n, Z)`.
+        """
+
+
+class TargetNetworkAPI(API):
+    """The module holds slower copies of networks, from which targets are computed."""
+
+    signature = "make_target_networks(), get_target_network_pairs(), forward_target(batch)"
+    paste = (
+        "def make_target_networks(self):\n"
+        "    self.target_q = copy.deepcopy(self.q).requires_grad_(False)\n\n"
+        "def get_target_network_pairs(self):\n"
+        "    return [(self.q, self.target_q)]\n\n"
+        "def forward_target(self, batch):\n"
+        "    return {Columns.QF_PREDS: self.target_q(self.encoder(batch[Columns.OBS]))}"
+    )
+
+    @abstractmethod
+    def make_target_networks(self) -> None:
+        """Makes the copies, equal to what they copy and without gradient; if there are some
+        already, makes them equal again.
+        """
+
+    @abstractmethod
+    def get_target_network_pairs(self) -> list[tuple[Any, Any]]:
+        """Each network with its copy."""
+
+    @abstractmethod
+    def forward_target(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """What the copies say of the observations: of a Q network as `compute_q_values`."""
+
+
 class InferenceOnlyAPI(API):
     """The module names what only training needs."""
 

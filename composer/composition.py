@@ -80,6 +80,8 @@ def compose(
             "Catalog(rules) or Catalog.default()"
         )
     trained_by = None if algorithm is None else AlgorithmConfig.parse(algorithm, "algorithm")
+    if trained_by is not None and (refusal := trained_by.refusal(action_space)):
+        raise CompositionError(_unfit_algorithm(trained_by, refusal, action_space))
     catalog = Catalog.default() if catalog is None else catalog
     request = _Request(observation_space, action_space, config, trained_by, catalog)
     blueprint = request.blueprint()
@@ -126,6 +128,9 @@ class _Request:
         for name, trunk in read.items():
             nodes += self._encoder(name, trunk, laid_out, observed[name])
         widths = {node.name: node.out_dim for node in nodes}
+        able = [role for role, (head, _) in heads.items() if head.acts]
+        policies = [r for r in able if heads[r][0].column == Columns.ACTION_DIST_INPUTS]
+        acting = next(iter([*policies, *able]), None)
         for role, (head, reason) in heads.items():
             nodes.append(
                 HeadNode(
@@ -138,13 +143,14 @@ class _Request:
                     reason=reason,
                 )
             )
-            if head.column == Columns.ACTION_DIST_INPUTS:
+            if role == acting:
                 nodes += distribution_nodes(role, self.action_space, distribution)
         return Blueprint(
             observation_space=self.observation_space,
             action_space=self.action_space,
             algorithm=self.algorithm_name,
             requires=self._requires(),
+            targets=self.algorithm.targets() if self.algorithm else (),
             nodes=tuple(nodes),
         )
 
@@ -169,7 +175,7 @@ class _Request:
         heads = {role: (head, reason) for role, head in needed.items()}
         for role, head in self.model.heads.items():
             heads[role] = (_completed(head, needed.get(role)), GIVEN)
-        return heads
+        return {role: (head.resolve(self.action_space), why) for role, (head, why) in heads.items()}
 
     def _check_names(
         self, trunks: Mapping[str, Any], heads: Mapping[str, tuple[HeadConfig, Reason]]
@@ -406,6 +412,14 @@ def _no_key(
     return Problem(message, path, key, valid=names, fix=line(path, right))
 
 
+def _unfit_algorithm(algorithm: AlgorithmConfig, refusal: str, space: gym.Space) -> Problem:
+    """The problem of an algorithm that cannot act in the space; those that can are named."""
+    members = ((tag, AlgorithmConfig.members[tag]) for tag in AlgorithmConfig.tags())
+    able = tuple(tag for tag, member in members if member().refusal(space) is None)
+    fix = f"algorithm={able[0]}" if able else None
+    return Problem(refusal, path="algorithm", value=algorithm.type, valid=able, fix=fix)
+
+
 def _completed(head: HeadConfig, default: HeadConfig | None) -> HeadConfig:
     """The user's head; what it leaves out is as the algorithm has it."""
     if default is None or type(head) is not type(default):
@@ -450,7 +464,8 @@ def _said(part: Config) -> dict[str, Any]:
 def _taken_names() -> frozenset[str]:
     """Attributes of every module, those it gains when it is made included."""
     choice = gym.spaces.Discrete(1)
-    return frozenset([*dir(ComposedRLModule), *dir(RLModule(choice, choice)), "distribution"])
+    own = "distribution", "target"
+    return frozenset([*dir(ComposedRLModule), *dir(RLModule(choice, choice)), *own])
 
 
 def _require_apis(blueprint: Blueprint, algorithm: AlgorithmConfig) -> None:

@@ -4,16 +4,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
+import gymnasium as gym
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from composer.apis import APIs
-from composer.config import Family, Fraction, Size
+from composer.config import Family, Fraction, Size, Steps
 from composer.errors import ContractError, Problem
 from composer.heads.base import HeadConfig
 from composer.model_config import TrunkConfig
-from composer.module.rl_module import RLModule
+from composer.module.rl_module import RLModule, Step
 from composer.spaces import Nested, SpaceFacts
 
 Batch = Mapping[str, Nested]
@@ -61,6 +62,14 @@ class AlgorithmConfig(Family, family="algorithm"):
     def heads(self) -> dict[str, HeadConfig]:
         """Heads by role, as they are where the user says nothing."""
 
+    def targets(self) -> tuple[str, ...]:
+        """Heads of which the module holds slower copies."""
+        return ()
+
+    def refusal(self, action_space: gym.Space) -> str | None:
+        """Why it cannot learn to act in the space, or None where it can."""
+        return None
+
     def problems(self, num_envs: int) -> list[Problem]:
         """What is wrong with the hyperparameters for this many environments."""
         return []
@@ -86,6 +95,25 @@ class OnPolicyConfig(AlgorithmConfig):
     """λ of generalised advantage estimation."""
     reward_scaling: Literal["none", "running"] = "none"
     """Divide rewards by the running standard deviation of the discounted return."""
+
+
+class OffPolicyConfig(AlgorithmConfig):
+    """What the off-policy driver needs to know."""
+
+    driver = "off_policy"
+    uses_log_probs = False
+
+    replay: ReplayConfig = ReplayConfig()
+    batch_size: Size = 32
+    """Transitions of an update."""
+    learning_starts: Steps = 1000
+    """Environment steps with random actions before the first update."""
+    train_ratio: Annotated[float, Field(gt=0.0)] = 0.25
+    """Updates for each environment step."""
+    rollout_steps: Size = 1
+    """Steps of each environment between updates."""
+    n_step: Size = 1
+    """Rewards that are summed before the bootstrap."""
 
 
 class Algorithm(ABC):
@@ -124,3 +152,23 @@ class Algorithm(ABC):
     @abstractmethod
     def set_numbers(self, numbers: Mapping[str, Any]) -> None:
         """Loads what `get_numbers` gave."""
+
+
+class OffPolicyAlgorithm(Algorithm):
+    """Learns from transitions that a replay draws; says how to explore."""
+
+    errors: Tensor
+    """Of the last update, `(B,)`: how far off each transition was, for priorities."""
+
+    @abstractmethod
+    def explore(
+        self, step: Step, action_mask: Nested, env_steps: int, generator: torch.Generator
+    ) -> Step:
+        """What is done instead of what the module does.
+
+        Args:
+            step: What the module does for N environments.
+            action_mask: What may be done, canonical; None where everything may.
+            env_steps: Since the beginning of training.
+            generator: The stream of random actions.
+        """

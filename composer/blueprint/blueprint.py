@@ -10,7 +10,7 @@ from typing import Any, Self, cast
 import torch
 from torch import nn
 
-from composer.apis import API
+from composer.apis import API, TargetNetworkAPI
 from composer.blueprint.cost import count_parameters, fitting_in_memory
 from composer.blueprint.explain import explained
 from composer.blueprint.nodes import CombineNode, EncoderNode, HeadNode, Node
@@ -18,7 +18,7 @@ from composer.blueprint.text import plain
 from composer.config import Config, Listed
 from composer.distributions.base import ActionDistribution
 from composer.errors import CheckpointError
-from composer.module.composed import ComposedRLModule, HeadPart, Trunk
+from composer.module.composed import ComposedRLModule, ComposedTargets, HeadPart, Trunk
 from composer.seeds import derive_seed
 from composer.spaces import SpaceField
 
@@ -37,6 +37,8 @@ class Blueprint(Config):
     algorithm: str | None = None
     requires: Listed[str] = ()
     """The APIs that the algorithm asks for, by name."""
+    targets: Listed[str] = ()
+    """Heads that have slower copies, with the trunks they read."""
     nodes: Listed[Node]
     """In the order in which they compute."""
 
@@ -63,12 +65,20 @@ class Blueprint(Config):
         """Trunks and heads that an inference-only module goes without."""
         kept = {name.partition(".")[0] for name in self.inference_nodes}
         parts = dict.fromkeys(node.name.partition(".")[0] for node in self.nodes)
-        return tuple(part for part in parts if part not in kept)
+        dropped = tuple(part for part in parts if part not in kept)
+        return (*dropped, "target") if self.targets else dropped
 
     @property
     def apis(self) -> frozenset[type[API]]:
         """What the module can do, by its heads."""
-        return frozenset(node.config.api for node in self.nodes if isinstance(node, HeadNode))
+        by_heads = {node.config.api for node in self.nodes if isinstance(node, HeadNode)}
+        return frozenset(by_heads | ({TargetNetworkAPI} if self.targets else set()))
+
+    @functools.cached_property
+    def acting_head(self) -> str | None:
+        """The head by which actions are chosen."""
+        found = (self.by_name[name] for name in self.inference_nodes if name in self.by_name)
+        return next((node.name for node in found if isinstance(node, HeadNode)), None)
 
     @functools.cached_property
     def parameter_counts(self) -> dict[str, int]:
@@ -85,6 +95,7 @@ class Blueprint(Config):
         """A hash of spaces and nodes, reasons left out: the same graph has the same everywhere."""
         data = self.to_data()
         graph = {
+            **({"targets": data["targets"]} if self.targets else {}),
             "spaces": [data["observation_space"], data["action_space"]],
             "nodes": [
                 {key: value for key, value in node.items() if key != "reason"}
@@ -149,7 +160,10 @@ class Blueprint(Config):
                     parts = {name: built[name] for name in node.inputs if name in built}
                     built[node.name] = node.build(parts)
         heads = [node for node in kept if isinstance(node, HeadNode)]
-        module_class = ComposedRLModule.offering(frozenset(node.config.offers for node in heads))
+        offers = {node.config.offers for node in heads}
+        if self.targets and not inference_only:
+            offers.add(ComposedTargets)
+        module_class = ComposedRLModule.offering(frozenset(offers))
         module = module_class(
             recipe=self,
             observation_space=self.observation_space,
@@ -167,10 +181,13 @@ class Blueprint(Config):
                     detached=node.stop_gradient,
                     column=node.config.column,
                     explores=node.config.explores,
+                    acts=node.name == self.acting_head,
+                    method=node.config.method,
                 )
                 for node in heads
             },
             distribution=cast("ActionDistribution | None", built.get("distribution")),
+            targets=self.targets,
             dropped=self.non_inference_parts,
             inference_only=inference_only,
         )

@@ -1,7 +1,7 @@
 """What every head config promises."""
 
 from abc import abstractmethod
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import gymnasium as gym
 from torch import nn
@@ -40,6 +40,16 @@ class HeadConfig(HiddenLayers, Family, family="head"):
     """What a composed module can do because it has this head."""
     offers: ClassVar[type[API]]
     """The class that does it, by `self.run_head`."""
+
+    acts: ClassVar[bool] = False
+    """Actions can be chosen by what it gives."""
+
+    method: ClassVar[str] = "forward"
+    """Of its module: what gives all its columns."""
+
+    def resolve(self, action_space: gym.Space) -> Self:
+        """The same config with every derived field filled in for the space."""
+        return self
 
     @abstractmethod
     def out_dim(self, action_space: gym.Space, distribution: DistributionConfig) -> int:

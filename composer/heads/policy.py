@@ -21,6 +21,7 @@ class PolicyHeadConfig(HeadConfig):
     side = "actor"
     column = Columns.ACTION_DIST_INPUTS
     explores = True
+    acts = True
     api = offers = PolicyAPI
 
     def out_dim(self, action_space: gym.Space, distribution: DistributionConfig) -> int:

@@ -1,17 +1,20 @@
 """The module that a blueprint builds: trunks, heads and a distribution."""
 
+import copy
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import gymnasium as gym
+import torch
 from torch import Tensor, nn
 
-from composer.apis import API
+from composer.apis import API, TargetNetworkAPI
 from composer.columns import Columns
 from composer.distributions.base import ActionDistribution
 from composer.module.rl_module import RLModule
+from composer.running_norm import running_norms
 from composer.spaces import Nested
 
 
@@ -49,6 +52,10 @@ class HeadPart:
     """Where its output goes."""
     explores: bool
     """It also runs while collecting."""
+    acts: bool = False
+    """Actions are chosen by what it gives."""
+    method: str = "forward"
+    """By which an algorithm asks it for all its columns."""
 
 
 class ComposedRLModule(RLModule):
@@ -66,6 +73,7 @@ class ComposedRLModule(RLModule):
         trunks: Mapping[str, Trunk],
         heads: Mapping[str, HeadPart],
         distribution: ActionDistribution | None,
+        targets: tuple[str, ...],
         dropped: tuple[str, ...],
         inference_only: bool,
     ) -> None:
@@ -83,6 +91,9 @@ class ComposedRLModule(RLModule):
         if distribution is not None:
             self.distribution = distribution
         self._trunks = dict(trunks)
+        self._copied = targets
+        if targets and not inference_only:
+            self.make_target_networks()
         self._exploring = tuple(role for role, head in heads.items() if head.explores)
         self._inferring = tuple(role for role in heads if role not in dropped)
 
@@ -105,9 +116,10 @@ class ComposedRLModule(RLModule):
             if features is None:
                 features = embeddings[head.reads] = self._trunks[head.reads](batch[Columns.OBS])
             output = head.module(features.detach() if head.detached else features)
-            if head.column == Columns.ACTION_DIST_INPUTS:
-                output = self.distribution.inputs(output)
-            out[head.column] = output
+            if head.acts:
+                out[Columns.ACTION_DIST_INPUTS] = self.distribution.inputs(output)
+            if head.column != Columns.ACTION_DIST_INPUTS:
+                out[head.column] = output
         return out
 
     def _forward_train(self, batch: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
@@ -126,15 +138,56 @@ class ComposedRLModule(RLModule):
     def run_head(
         self, column: str, batch: Mapping[str, Any], embeddings: Mapping[str, Tensor] | None = None
     ) -> Any:
-        """One column's values, from features where they are given, else from observations."""
+        """What the head of a column gives, from features where they are given, else from
+        observations.
+        """
         head = self._by_column[column]
         features = (embeddings or {}).get(head.reads)
         if features is None:
             features = self._trunks[head.reads](batch[Columns.OBS])
-        return head.module(features.detach() if head.detached else features)
+        features = features.detach() if head.detached else features
+        return getattr(head.module, head.method)(features)
+
+    def make_target_networks(self) -> None:
+        """Copies the heads that targets are computed from, and the trunks they read.
+
+        Running norms are not copied: a copy sees observations as its original does.
+        """
+        shared = {id(norm): norm for norm in running_norms(self)}
+        parts = [name for role in self._copied for name in (self._heads[role].reads, role)]
+        copies = {
+            name: copy.deepcopy(self.get_submodule(name), shared) for name in dict.fromkeys(parts)
+        }
+        for network in copies.values():
+            for parameter in network.parameters():
+                parameter.requires_grad_(False)
+        self.target = nn.ModuleDict(copies)
+
+    def get_target_network_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
+        """Each network with its copy."""
+        return [(self.get_submodule(name), network) for name, network in self.target.items()]
 
     def non_inference_parts(self) -> tuple[str, ...]:
         return self._non_inference
 
     def recipe(self) -> dict[str, Any]:
         return {"blueprint": self._recipe.to_data()}
+
+
+class ComposedTargets(TargetNetworkAPI):
+    """What a composed module gains by heads that have slower copies."""
+
+    target: nn.ModuleDict
+    _heads: dict[str, HeadPart]
+    _copied: tuple[str, ...]
+
+    def forward_target(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        with torch.no_grad():
+            for role in self._copied:
+                head = self._heads[role]
+                given = getattr(self.target[role], head.method)(
+                    self.target[head.reads](batch[Columns.OBS])
+                )
+                out |= given if isinstance(given, dict) else {head.column: given}
+        return out

@@ -1,0 +1,123 @@
+"""`q`: features → the value of each action that can be counted."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Self
+
+import gymnasium as gym
+import torch
+from pydantic import model_validator
+from torch import Tensor, nn
+
+from composer.apis import QNetAPI
+from composer.columns import Columns
+from composer.config import Auto, AutoOr, Listed, Size
+from composer.distributions.base import DistributionConfig
+from composer.errors import Problem
+from composer.heads.base import HeadConfig
+from composer.problems import invalid_keys
+from composer.spaces import category_counts
+
+
+class ComposedQNet(QNetAPI):
+    """What a composed module gains by a Q head."""
+
+    run_head: Callable[..., dict[str, Tensor]]
+
+    def compute_q_values(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        return self.run_head(Columns.QF_PREDS, batch)
+
+
+class QHeadConfig(HeadConfig):
+    """A value for each action; of a MultiDiscrete for each choice of each branch."""
+
+    type: Literal["q"] = "q"
+    dueling: bool = False
+    """The state's value and each action's advantage apart (Wang et al., 2016, arXiv:1511.06581,
+    eq. 9), for each branch on its own (Tavakoli et al., 2018, arXiv:1711.08946, eq. 1)."""
+    num_atoms: Size = 1
+    """More than 1: the distribution of the return over so many values (Bellemare et al., 2017,
+    arXiv:1707.06887), instead of its mean."""
+    v_min: float = -10.0
+    v_max: float = 10.0
+    """Lowest and highest value of the distribution, in the units of the return."""
+    branches: AutoOr[Listed[Size]] = Auto()
+    """Choices of each branch; `auto` is those of the action space."""
+
+    side = "critic"
+    column = Columns.QF_PREDS
+    explores = True
+    acts = True
+    method = "q_values"
+    api = QNetAPI
+    offers = ComposedQNet
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.v_min >= self.v_max:
+            message = f"v_min {self.v_min} must lie below v_max {self.v_max}"
+            name = "v_min" if "v_min" in self.model_fields_set else "v_max"
+            raise invalid_keys((name, getattr(self, name), Problem(message)))
+        return self
+
+    def resolve(self, action_space: gym.Space) -> Self:
+        return self.model_copy(update={"branches": category_counts(action_space)})
+
+    def out_dim(self, action_space: gym.Space, distribution: DistributionConfig) -> int:
+        return sum(category_counts(action_space))
+
+    def build(self, in_dim: int, out_dim: int) -> "QHead":
+        assert not isinstance(self.branches, Auto)
+        branches, atoms = tuple(self.branches), self.num_atoms
+        return QHead(
+            advantages=self.layers(in_dim, out_dim * atoms),
+            values=self.layers(in_dim, len(branches) * atoms) if self.dueling else None,
+            branches=branches,
+            atoms=torch.linspace(self.v_min, self.v_max, atoms) if atoms > 1 else None,
+        )
+
+
+class QHead(nn.Module):
+    """One stream of layers, or two whose sum it is."""
+
+    atoms: Tensor | None
+
+    def __init__(
+        self,
+        *,
+        advantages: nn.Module,
+        values: nn.Module | None,
+        branches: tuple[int, ...],
+        atoms: Tensor | None,
+    ) -> None:
+        super().__init__()
+        self.advantages = advantages
+        self.values = values
+        self.branches = branches
+        self.register_buffer("atoms", atoms, persistent=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """features: `(*B, F)` → expected returns `(*B, n)`."""
+        return self.q_values(features)[Columns.QF_PREDS]
+
+    def q_values(self, features: Tensor) -> dict[str, Tensor]:
+        """features: `(*B, F)` → as `QNetAPI.compute_q_values`."""
+        count = 1 if self.atoms is None else len(self.atoms)
+        scores = self.advantages(features).unflatten(-1, (-1, count))  # (*B, n, Z)
+        if self.values is not None:
+            values = self.values(features).unflatten(-1, (-1, count))  # (*B, branches, Z)
+            scores = torch.cat(
+                [
+                    values[..., i : i + 1, :] + branch - branch.mean(-2, keepdim=True)
+                    for i, branch in enumerate(scores.split(self.branches, -2))
+                ],
+                -2,
+            )
+        if self.atoms is None:
+            return {Columns.QF_PREDS: scores.squeeze(-1)}
+        probs = scores.softmax(-1)
+        return {
+            Columns.QF_PREDS: probs @ self.atoms,
+            "atoms": self.atoms,
+            "qf_logits": scores,
+            "qf_probs": probs,
+        }
