@@ -134,3 +134,14 @@ def test_a_rollout_uses_its_memory_again():
     first = rollout.batch(CPU)[Columns.ACTIONS]
     rollout.write_action(0, step_of(2))
     assert first[:, 0].tolist() == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("mask", "free"), [([[True, False]], [[True, True]]), ([[0, 2]], [[2, 2]])]
+)
+def test_steps_before_the_first_mask_were_free(mask, free):
+    rollout = Rollout(spaces.Box(0, 1, (1,)), 1, 2)
+    step = Step(torch.zeros(1), np.zeros(1))
+    rollout.write_action(0, step)
+    rollout.write_action(1, step, np.array(mask))
+    assert rollout.arrays[Columns.ACTION_MASK].tolist() == [free + mask]
