@@ -8,6 +8,7 @@ import gymnasium as gym
 import torch
 
 from composer.blueprint.blueprint import Blueprint
+from composer.catalog.catalog import Catalog
 from composer.columns import Columns
 from composer.composition import compose
 from composer.encoders.base import EncoderConfig
@@ -34,8 +35,9 @@ def check_encoder(config: EncoderConfig, space: gym.Space) -> None:
     """
     blueprint = compose(space, gym.spaces.Discrete(ACTIONS), model={"encoder": config})
     _require(Blueprint.from_json(blueprint.to_json()) == blueprint, "its JSON is not the config")
-    resolved = config.resolve(space)
-    _require(resolved.resolve(space) == resolved, "resolved twice, it is another config")
+    resolved = Catalog.default().encoder(space, config).config
+    again = Catalog.default().encoder(space, resolved).config
+    _require(again == resolved, "resolved twice, it is another config")
     _require_width(resolved, space)
     module = blueprint.build(seed=0)
     again, other = blueprint.build(seed=0), blueprint.build(seed=1)
