@@ -32,7 +32,7 @@ from composer.testing.bandits import (
     MultiDiscreteBandit,
     TellingBandit,
 )
-from composer.testing.conformance import check_encoder
+from composer.testing.conformance import check_distribution, check_encoder
 from composer.testing.control import Chain, Reach1D, ReachTruncated
 from composer.testing.probes import Counter, CounterVector, Raises
 
@@ -52,6 +52,7 @@ __all__ = [
     "Reach1D",
     "ReachTruncated",
     "TellingBandit",
+    "check_distribution",
     "check_encoder",
 ]
 
