@@ -114,7 +114,7 @@ def check_distribution(config: DistributionConfig, space: gym.Space) -> None:
     made = module.action_distribution(_of(module, _samples(OBSERVED, (8,))))
     certain = [leaf for leaf in leaves(made.deterministic()) if leaf.requires_grad]
     learnt = [made.log_prob(made.sample(_generator())), made.entropy(), *certain]
-    sum(part.sum() for part in learnt).backward()
+    torch.stack([part.sum() for part in learnt]).sum().backward()
     _require_gradients(require, module)
 
 

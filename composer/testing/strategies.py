@@ -75,7 +75,7 @@ def float_boxes(
         lows.append(low)
         highs.append(high)
     low, high = (np.reshape(bound, shape) for bound in (lows, highs))
-    dtype = draw(st.sampled_from(FLOATS))
+    dtype: Any = draw(st.sampled_from(FLOATS))
     return spaces.Box(low.astype(dtype), high.astype(dtype), shape, dtype)
 
 
@@ -88,9 +88,10 @@ def integer_boxes(draw: st.DrawFn, rank: int | None = None, most: int | None = N
         rank: By default 0 to 4.
         most: Integers of a component; by default as many as the type has.
     """
-    shape, dtype = draw(shapes(rank)), draw(st.sampled_from((*INTEGERS, np.bool_)))
+    shape = draw(shapes(rank))
+    dtype: Any = draw(st.sampled_from((*INTEGERS, np.bool_)))
     if dtype is np.bool_:
-        return spaces.Box(0, 1, shape, np.bool_)
+        return spaces.Box(0, 1, shape, dtype)
     ends = np.iinfo(dtype)
     if most is None and draw(st.booleans()):
         return spaces.Box(ends.min, ends.max, shape, dtype)
@@ -234,14 +235,14 @@ Kinds = Sequence[tuple[gym.Space, Spaces]]
 
 def action_kinds() -> Kinds:
     """Every kind of space that can be acted in."""
-    real, few = spaces.Box(-1, 1, ()), integer_boxes(most=9)
+    real = spaces.Box(-1, 1, ())
     return [
         *((_box(rank), float_boxes(rank, bounded=True)) for rank in range(5)),
         *((_box(rank, -np.inf), float_boxes(rank, bounded=False)) for rank in range(5)),
         *((_box(rank, 0, np.int64), integer_boxes(rank, most=9)) for rank in range(5)),
         (spaces.Discrete(3), discretes(most=9)),
         (spaces.MultiDiscrete([3]), multi_discretes(1)),
-        (spaces.MultiDiscrete([[3]]), multi_discretes()),
+        (spaces.MultiDiscrete(np.array([[3]])), multi_discretes()),
         (spaces.MultiBinary(3), multi_binaries()),
         (spaces.OneOf([real]), one_ofs(action_leaves())),
         (spaces.OneOf([spaces.Tuple([real])]), one_ofs(action_spaces(3))),
@@ -264,7 +265,7 @@ def observation_kinds() -> Kinds:
         (spaces.Box(0, 255, (2, 20, 20, 3), np.uint8), images("thwc") | images("tchw")),
         (spaces.Discrete(3), discretes()),
         (spaces.MultiDiscrete([3]), multi_discretes(1)),
-        (spaces.MultiDiscrete([[3]]), multi_discretes()),
+        (spaces.MultiDiscrete(np.array([[3]])), multi_discretes()),
         (spaces.MultiBinary(3), multi_binaries()),
         (spaces.Text(3), texts()),
         (spaces.Graph(_box(1), None), graphs()),
