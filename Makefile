@@ -44,5 +44,5 @@ clean:
 
 $(STAMP): pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[bench,dev,draw,envs]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[bench,dev,draw,envs,graph]"
 	touch $@

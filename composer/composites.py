@@ -3,12 +3,25 @@
 import re
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import gymnasium as gym
+from pydantic import BeforeValidator
 from torch import nn
 
-from composer.config import Config, Frozen, FrozenDict
+from composer.config import Config, Frozen, FrozenDict, Listed
+
+
+def _as_text(keys: object) -> object:
+    if not isinstance(keys, list | tuple):
+        return keys
+    return tuple(str(key) if type(key) is int else key for key in keys)
+
+
+Keys = Annotated[
+    tuple[str, ...], BeforeValidator(_as_text, json_schema_input_type=Listed[str | int])
+]
+"""Of a Dict, or indices of a Tuple."""
 
 
 class Composite(Config):

@@ -40,6 +40,7 @@ from composer.errors import (
 from composer.fixes import entry_line, line
 from composer.heads.base import HeadConfig
 from composer.heads.policy import PolicyHeadConfig
+from composer.masks import mask_key
 from composer.model_config import ComposedModelConfig, ModelConfig, TrunkConfig
 from composer.module.composed import ComposedRLModule
 from composer.module.rl_module import RLModule
@@ -69,6 +70,7 @@ def compose(
     """
     require_usable(observation_space, "observation")
     require_usable(action_space, "action")
+    mask_key(observation_space, action_space)
     config = ModelConfig.parse(model or {}, "model")
     if not isinstance(config, ComposedModelConfig):
         raise CompositionError(f"a model of type `{config.type}` is not composed")
@@ -241,13 +243,14 @@ class _Request:
 
     def _observed(self, trunks: Mapping[str, TrunkConfig]) -> dict[str, _Observed]:
         """What each trunk takes of the observation."""
+        space = without_mask(self.observation_space, self.action_space)
         observed, problems = {}, []
         for name, trunk in trunks.items():
             is_main = name == "main"
             path = "model.observe" if is_main else f"model.trunks.{name}.observe"
             keys = self.model.observe if is_main else trunk.observe
             try:
-                observed[name] = _observed(self.observation_space, keys, path)
+                observed[name] = _observed(space, keys, path)
             except CompositionError as error:
                 problems += error.problems
         if problems:
@@ -345,6 +348,25 @@ def distribution_nodes(
             reason=choice.reason,
         ),
     ]
+
+
+def without_mask(observation_space: gym.Space, action_space: gym.Space) -> gym.Space:
+    """What there is to encode: the observation, without the key that says what may be done.
+
+    Raises:
+        CompositionError: If that key fits no mask of the actions, or nothing is left beside it.
+    """
+    key = mask_key(observation_space, action_space)
+    if key is None:
+        return observation_space
+    entries = child_spaces(observation_space) or {}
+    left = {name: space for name, space in entries.items() if name != key}
+    if not left:
+        raise CompositionError(
+            f"the observation space {describe(observation_space)} is only a mask of the actions: "
+            "there is nothing to observe"
+        )
+    return gym.spaces.Dict(left)
 
 
 def _observed(space: gym.Space, keys: Sequence[str] | None, path: str) -> _Observed:

@@ -9,7 +9,8 @@ import difflib
 import json
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,7 +40,7 @@ class Problem:
         if self.origin:
             yield "set by", self.origin
         if self.valid:
-            yield "valid", ", ".join(self.valid)
+            yield "valid", ", ".join([self.valid[0], *folded(self.valid[1:])])
         if self.fix:
             yield "try", self.fix
 
@@ -170,6 +171,16 @@ def nearest_first(name: str, names: Iterable[str]) -> tuple[str, ...]:
     ordered = sorted(names)
     close = nearest(name, ordered)
     return tuple(sorted(ordered, key=lambda candidate: candidate != close))
+
+
+def folded(names: Sequence[str], most: int = 8) -> list[str]:
+    """The names as a person wants them: more than `most` of one folder as `atari/… (104)`."""
+    folders = Counter(name.rpartition("/")[0] for name in names)
+    found = (
+        f"{folder}/… ({folders[folder]})" if folder and folders[folder] > most else name
+        for name, folder in ((name, name.rpartition("/")[0]) for name in names)
+    )
+    return list(dict.fromkeys(found))
 
 
 def at_path(problem: Problem, prefix: str) -> Problem:

@@ -134,9 +134,15 @@ class Experiment:
         """Observation and action space of a single environment."""
         return self._with_origins(self.config.env.spaces)
 
-    def make_envs(self, num_envs: int | None = None) -> gym.vector.VectorEnv:
-        """Environments to act in; the config's own number of them where None."""
-        return self._with_origins(lambda: self.config.env.make(num_envs))
+    def make_envs(self) -> gym.vector.VectorEnv:
+        """Environments to train in."""
+        return self._with_origins(self.config.env.make)
+
+    def make_evaluation_envs(self) -> gym.vector.VectorEnv:
+        """Environments to evaluate in: whole episodes, no more at once than are asked for."""
+        settings = self.config.evaluation
+        count = min(settings.num_envs, settings.episodes)
+        return self._with_origins(lambda: self.config.env.for_evaluation().make(count))
 
     @functools.cached_property
     def blueprint(self) -> Blueprint:

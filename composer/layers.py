@@ -21,7 +21,7 @@ from composer.config import Config, Listed, Size
 from composer.errors import Problem, did_you_mean, nearest_first, shown
 from composer.problems import invalid_keys, invalid_value
 
-L = TypeVar("L", nn.Linear, nn.Conv2d)
+L = TypeVar("L", nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -221,14 +221,15 @@ class HiddenLayers(Config):
             and "type" not in value
         }
 
-    def width(self, in_dim: int) -> int:
-        """Features that leave the stack."""
-        return self.hidden[-1] if self.hidden else in_dim
+    def width(self, in_dim: int, hidden: tuple[int, ...] | None = None) -> int:
+        """Features that leave the stack, or one of other widths than `hidden`."""
+        widths = self.hidden if hidden is None else hidden
+        return widths[-1] if widths else in_dim
 
-    def stack(self, in_dim: int) -> nn.Sequential:
-        """`(*B, in_dim)` → `(*B, width)`."""
+    def stack(self, in_dim: int, hidden: tuple[int, ...] | None = None) -> nn.Sequential:
+        """`(*B, in_dim)` → `(*B, width)`; with other widths than `hidden` where they are given."""
         layers: list[nn.Module] = []
-        for out_dim in self.hidden:
+        for out_dim in self.hidden if hidden is None else hidden:
             layers.append(linear(in_dim, out_dim, self.kernel_initializer, self.bias_initializer))
             layers += normed(out_dim, layer_norm=self.layer_norm)
             layers.append(ACTIVATIONS[self.activation]())

@@ -1,10 +1,11 @@
 """The model as the user writes it: a family of its own, so far with one member."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BeforeValidator, field_validator
+from pydantic import field_validator
 
-from composer.config import Auto, AutoOr, Config, Family, Frozen, FrozenDict, Listed
+from composer.composites import Keys
+from composer.config import Auto, AutoOr, Config, Family, Frozen, FrozenDict
 from composer.distributions.base import DistributionConfig
 from composer.encoders.base import EncoderConfig
 from composer.heads.base import HeadConfig
@@ -14,18 +15,6 @@ from composer.memories.none import NoMemoryConfig
 
 class ModelConfig(Family, family="model", default="composed"):
     """A model: composed by the catalog, or hand-written."""
-
-
-def _as_text(keys: object) -> object:
-    if not isinstance(keys, list | tuple):
-        return keys
-    return tuple(str(key) if type(key) is int else key for key in keys)
-
-
-Keys = Annotated[
-    tuple[str, ...], BeforeValidator(_as_text, json_schema_input_type=Listed[str | int])
-]
-"""Of a Dict, or indices of a Tuple."""
 
 
 class TrunkConfig(Config):

@@ -58,7 +58,7 @@ def json_schema(name: str = EXPERIMENT, files: ConfigFiles | None = None) -> Sch
                 fix=f"composer schema {close}",
             )
         )
-    families = [root for root in Family.__subclasses__() if root is root.root]
+    families = _families()
     contents = {name: _content(name)} | {
         root.members[tag]: root.members[tag] for root in families for tag in root.tags()
     }
@@ -93,6 +93,16 @@ def json_schema(name: str = EXPERIMENT, files: ConfigFiles | None = None) -> Sch
         **top,
         "$defs": {key: definitions[key] for key in sorted(_reached(top, definitions))},
     }
+
+
+def _families() -> list[Any]:
+    """All of them; importing the members of one may bring another."""
+    found: list[Any] = []
+    while new := [r for r in Family.__subclasses__() if r is r.root and r not in found]:
+        for root in new:
+            root.tags()
+        found += new
+    return found
 
 
 def _content(name: str) -> Any:

@@ -149,8 +149,8 @@ def test_a_hint_that_the_chosen_type_lacks_names_the_rule_and_the_owner():
     found = problem(lambda: Catalog.default().encoder(VECTOR, Auto(filters=[[32, 8, 4]])))
     assert found.path == "model.encoder.filters"
     assert found.message == (
-        "rule `vector` chooses encoder `mlp`, which has no option `filters`; it belongs to cnn, "
-        "which cannot take Box(4,) float32"
+        "rule `vector` chooses encoder `mlp`, which has no option `filters`; it belongs to "
+        "`cnn`, `cnn3d` or `conv1d`, which cannot take Box(4,) float32"
     )
     assert found.fix is None
     assert "hidden" in found.valid

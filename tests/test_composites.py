@@ -149,7 +149,7 @@ def test_a_child_that_the_space_lacks_is_refused():
     (found,) = problems(lambda: compose(OBSERVATION, ACTION, model=model))
     assert found.path == "model.encoder.children.imag"
     assert "has no part `imag`; did you mean `image`?" in found.message
-    assert found.fix == "model.encoder.children.image=mlp"
+    assert found.fix == "model.encoder.children.image.type=mlp"
 
 
 def test_a_child_that_cannot_take_its_space_is_refused_at_its_path():
@@ -162,7 +162,9 @@ def test_a_child_that_cannot_take_its_space_is_refused_at_its_path():
     assert found[0].fix == "model.encoder.children.image=cnn"
 
 
-@pytest.mark.parametrize("combine", ["concat", "sum"])
+@pytest.mark.parametrize(
+    "combine", ["concat", "sum", "attention", {"type": "attention", "heads": 2}]
+)
 def test_children_are_combined(combine):
     model = {"encoder": {"combine": combine, "hidden": [7]}}
     blueprint = compose(OBSERVATION, ACTION, model=model)
@@ -249,3 +251,198 @@ def test_a_part_is_named_by_its_key_where_that_can_be():
         "a_b": "a_b_",
         "": "part",
     }
+
+
+# one branch of several
+
+BRANCHES = spaces.OneOf(
+    [
+        spaces.Discrete(3, start=4),
+        spaces.Box(-2, 3, (2,)),
+        spaces.Tuple([spaces.Discrete(2), spaces.OneOf([spaces.Discrete(2), spaces.Discrete(3)])]),
+    ]
+)
+
+
+def branching(count=6, seed=0):
+    module = compose(IMAGE, BRANCHES).build(seed=seed)
+    out = {"action_dist_inputs": torch.randn(count, 3 + 3 + 4 + 2 + 2 + 2 + 3)}
+    return module.action_distribution(out)
+
+
+def test_a_branch_and_its_action_are_what_the_environment_takes():
+    module = compose(IMAGE, spaces.Dict(a=BRANCHES)).build()
+    taken = module.act(sampled(IMAGE, 40)).env_actions["a"]
+    assert len(taken) == 40
+    assert all(one in BRANCHES for one in taken)
+    assert {int(branch) for branch, _ in taken} == {0, 1, 2}
+    single = module.act(IMAGE.sample()).env_actions["a"]
+    assert single in BRANCHES
+
+
+def test_only_the_branch_that_was_drawn_counts():
+    distribution = branching()
+    actions = distribution.sample()
+    branch = actions["branch"]
+    own = [
+        c.log_prob(v)
+        for c, v in zip(distribution.children.values(), actions["values"], strict=True)
+    ]
+    expected = distribution.branch.log_prob(branch) + torch.stack(own, -1).gather(
+        -1, branch.unsqueeze(-1)
+    ).squeeze(-1)
+    torch.testing.assert_close(distribution.log_prob(actions), expected)
+    for index, values in enumerate(actions["values"][:2]):
+        assert (values[branch != index] == 0).all()
+
+
+def test_entropy_and_kl_of_branches_match_monte_carlo():
+    space = spaces.OneOf([spaces.Discrete(3), spaces.Discrete(2)])
+    module = compose(IMAGE, space).build()
+    torch.manual_seed(0)
+    one, other = torch.randn(2, 7)
+    many = {"action_dist_inputs": one.expand(200_000, 7)}
+    p, q = (
+        module.action_distribution(many),
+        module.action_distribution({"action_dist_inputs": other.expand(200_000, 7)}),
+    )
+    actions = p.sample(torch.Generator().manual_seed(0))
+    log_p = p.log_prob(actions)
+    torch.testing.assert_close(p.entropy()[0], -log_p.mean(), atol=0.01, rtol=0)
+    torch.testing.assert_close(p.kl(q)[0], (log_p - q.log_prob(actions)).mean(), atol=0.02, rtol=0)
+
+
+def test_without_exploring_the_best_branch_is_taken_then_its_best_action():
+    distribution = branching()
+    best = distribution.deterministic()
+    assert torch.equal(best["branch"], distribution.branch.probs.argmax(-1))
+    certain = distribution.to_deterministic()
+    assert torch.equal(certain.sample()["branch"], best["branch"])
+    assert torch.equal(certain.log_prob(best), torch.zeros(6))
+
+
+def test_a_mask_reaches_the_branch_and_what_is_behind_it():
+    module = compose(IMAGE, BRANCHES).build()
+    mask = {
+        "branch": torch.tensor([True, False, False]).expand(8, 3),
+        "values": {"0": torch.tensor([False, False, True]).expand(8, 3)},
+    }
+    taken = module.act(sampled(IMAGE, 8), action_mask=mask).env_actions
+    assert [(int(branch), int(value)) for branch, value in taken] == [(0, 6)] * 8
+
+
+# one part after the other
+
+CHOICES = spaces.Dict(a=spaces.Discrete(3), b=spaces.MultiDiscrete([2, 2]), c=spaces.MultiBinary(2))
+
+
+def chained(space, count, order=None, seed=0):
+    model = {"distribution": {"type": "autoregressive", **({"order": order} if order else {})}}
+    blueprint = compose(IMAGE, space, model=model)
+    width = by_name(blueprint)["distribution"].out_dim
+    inputs = torch.randn(width, generator=torch.Generator().manual_seed(seed))
+    return blueprint, blueprint.build().action_distribution(
+        {"action_dist_inputs": inputs.expand(count, width)}
+    )
+
+
+def every():
+    """All actions of CHOICES."""
+    a = torch.arange(3)
+    bits = torch.cartesian_prod(torch.arange(2), torch.arange(2))
+    grid = torch.cartesian_prod(a, torch.arange(4), torch.arange(4))
+    return {"a": grid[:, 0], "b": bits[grid[:, 1]], "c": bits[grid[:, 2]]}
+
+
+def test_the_probabilities_of_a_chain_sum_to_one_and_do_not_factorise():
+    _, distribution = chained(CHOICES, 48)
+    actions = every()
+    probs = distribution.log_prob(actions).exp()
+    torch.testing.assert_close(probs.sum(), torch.tensor(1.0))
+    table = probs.reshape(3, 4, 4).sum(-1)  # of a and b
+    independent = table.sum(1, keepdim=True) * table.sum(0, keepdim=True)
+    assert (table - independent).abs().max() > 0.02
+
+
+def test_entropy_and_kl_of_a_chain_are_exact_where_the_ways_are_few():
+    (_, p), (_, q) = chained(CHOICES, 48), chained(CHOICES, 48, seed=1)
+    actions = every()
+    log_p, log_q = p.log_prob(actions), q.log_prob(actions)
+    torch.testing.assert_close(p.entropy()[0], -(log_p.exp() * log_p).sum())
+    torch.testing.assert_close(p.kl(q)[0], (log_p.exp() * (log_p - log_q)).sum())
+
+
+def test_entropy_of_a_chain_that_begins_with_a_number_is_near_the_truth():
+    space = spaces.Dict(a=spaces.Box(-1, 1, (2,)), b=spaces.Discrete(3))
+    _, p = chained(space, 100_000)
+    log_p = p.log_prob(p.sample(torch.Generator().manual_seed(0)))
+    torch.testing.assert_close(p.entropy()[0], -log_p.mean(), atol=0.3, rtol=0)
+    assert torch.equal(p.entropy()[0], chained(space, 1)[1].entropy()[0])
+
+
+def test_a_chain_samples_by_its_probabilities():
+    _, p = chained(CHOICES, 100_000)
+    actions = p.sample(torch.Generator().manual_seed(0))
+    index = (
+        actions["a"] * 16
+        + actions["b"] @ torch.tensor([8, 4])
+        + actions["c"] @ torch.tensor([2, 1])
+    )
+    drawn = torch.bincount(index, minlength=48) / 100_000
+    expected = chained(CHOICES, 48)[1].log_prob(every()).exp()
+    assert (drawn - expected).abs().max() < 0.01
+
+
+def test_a_chain_follows_the_order_that_is_stated():
+    blueprint, p = chained(CHOICES, 1, order=["c"])
+    assert by_name(blueprint)["distribution"].config.order == ("c", "a", "b")
+    assert Blueprint.from_json(blueprint.to_json()) == blueprint
+    given, _ = p.chain.run(lambda part, _: part.deterministic())
+    assert list(given) == ["c", "a", "b"]
+    assert torch.equal(p.deterministic()["c"], p.children["c"].deterministic())
+    assert torch.equal(p.to_deterministic().sample()["a"], p.deterministic()["a"])
+
+
+def test_a_masked_chain_keeps_to_its_mask():
+    blueprint, _ = chained(CHOICES, 1)
+    module = blueprint.build()
+    mask = {"a": np.tile([False, True, False], (5, 1))}
+    out = module.forward_train({"obs": to_tensors(sampled(IMAGE, 5))})
+    p = module.action_distribution(out, mask=to_tensors(mask))
+    assert (p.sample()["a"] == 1).all()
+    assert p.entropy().isfinite().all()
+    torch.testing.assert_close(p.kl(p), torch.zeros(5))
+
+
+def test_wrong_orders_and_parts_without_a_length_are_refused():
+    model = {"distribution": {"type": "autoregressive", "order": ["d"]}}
+    (found,) = problems(lambda: compose(IMAGE, CHOICES, model=model))
+    assert found.path == "model.distribution.order"
+    space = spaces.Dict(a=BRANCHES)
+    (found,) = problems(lambda: compose(IMAGE, space, model={"distribution": "autoregressive"}))
+    assert "needs parts that are vectors of a fixed length" in found.message
+
+
+# the key of the observation that is a mask
+
+
+def test_a_mask_in_the_observation_is_not_encoded_but_obeyed():
+    space = spaces.Dict(
+        observation=spaces.Box(-1, 1, (3,)), action_mask=spaces.Box(0, 1, (4,), np.int8)
+    )
+    module = compose(space, spaces.Discrete(4)).build()
+    assert {node.name for node in compose(space, spaces.Discrete(4)).nodes} == {
+        "main.encoder.observation",
+        "main.encoder",
+        "policy",
+        "distribution",
+    }
+    obs = sampled(space, 7)
+    obs["action_mask"][:] = [0, 0, 1, 0]
+    assert (module.act(obs).env_actions == 2).all()
+
+
+def test_an_observation_that_is_only_a_mask_is_refused():
+    space = spaces.Dict(action_mask=spaces.MultiBinary(4))
+    (found,) = problems(lambda: compose(space, spaces.Discrete(4)))
+    assert "there is nothing to observe" in found.message

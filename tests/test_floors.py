@@ -13,8 +13,8 @@ ROOT = Path(composer.__file__).parent
 # line, and from its own package.
 FLOORS = [
     ["errors", "places", "fixes", "problems", "config"],
-    ["spaces", "columns", "seeds", "returns", "files"],
-    ["layers", "composites"],
+    ["spaces", "masks", "columns", "seeds", "returns", "files"],
+    ["layers", "running_norm", "composites"],
     ["distributions"],
     ["apis"],
     ["encoders", "memories"],

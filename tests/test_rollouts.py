@@ -5,6 +5,7 @@ from gymnasium import spaces
 
 from composer.columns import Columns
 from composer.module.rl_module import Step
+from composer.spaces import batch, leaves
 from composer.training.rollouts import Rollout
 
 NUM_ENVS, STEPS = 2, 3
@@ -134,3 +135,57 @@ def test_a_rollout_uses_its_memory_again():
     first = rollout.batch(CPU)[Columns.ACTIONS]
     rollout.write_action(0, step_of(2))
     assert first[:, 0].tolist() == [2, 2]
+
+
+WORD = spaces.Dict(text=spaces.Text(9, charset="ab"), speed=spaces.Box(-1, 1, (1,)))
+
+
+def said(*texts):
+    return batch(WORD, [{"text": text, "speed": [0.5]} for text in texts])
+
+
+def test_a_ragged_column_grows_with_the_longest_and_keeps_what_it_had():
+    rollout = Rollout(WORD, NUM_ENVS, STEPS)
+    for t, texts in enumerate([("b", "bb"), ("bbbb", "a"), ("ab", "b"), ("bbb", "b")]):
+        rollout.write_observation(t, said(*texts), NEVER)
+    text = rollout.batch(CPU)[Columns.OBS]["text"]
+    assert text["lengths"].tolist() == [[1, 4, 2, 3], [2, 1, 1, 1]]
+    assert text["values"].tolist() == [
+        [[1, 0, 0, 0], [1, 1, 1, 1], [0, 1, 0, 0], [1, 1, 1, 0]],
+        [[1, 1, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0]],
+    ]
+
+
+def test_what_is_shorter_leaves_nothing_of_the_longer_one_it_overwrites():
+    rollout = Rollout(WORD, NUM_ENVS, STEPS)
+    rollout.write_observation(0, said("bbbb", "bbbb"), NEVER)
+    first = rollout.batch(CPU)[Columns.OBS]["text"]["values"]
+    rollout.write_observation(0, said("b", "bb"), NEVER)
+    assert first[:, 0].tolist() == [[1, 0, 0, 0], [1, 1, 0, 0]]  # in the same memory
+
+
+def test_nested_raggedness_grows_along_every_axis():
+    space = spaces.Tuple([spaces.Sequence(spaces.Text(9, charset="ab"))])
+    rollout = Rollout(space, 1, 2)
+    samples = [[(("b", "b"),)], [(("bbb",),)], [(("bb",) * 3,)]]
+    for t, sample in enumerate(samples):
+        rollout.write_observation(t, batch(space, sample), np.zeros(1, np.bool_))
+    (stored,) = rollout.batch(CPU)[Columns.OBS]
+    assert stored["values"]["values"].shape == (1, 3, 3, 3)
+    for t, sample in enumerate(samples):
+        (alone,) = batch(space, sample)
+        for leaf, part in zip(leaves(stored), leaves(alone), strict=True):
+            inside = tuple(map(slice, part.shape[1:]))
+            assert leaf[0, t][inside].tolist() == part[0].tolist()
+            assert leaf[0, t].sum() == part.sum()
+
+
+def test_nested_actions_are_stored_nested():
+    rollout = Rollout(spaces.Discrete(2), NUM_ENVS, STEPS)
+    for t in range(STEPS):
+        number = torch.full((NUM_ENVS,), t)
+        actions = {"move": number, "say": ({"values": number[:, None].expand(-1, t + 1)},)}
+        rollout.write_action(t, Step(actions, None))
+    actions = rollout.batch(CPU)[Columns.ACTIONS]
+    assert actions["move"][0].tolist() == [0, 1, 2]
+    assert actions["say"][0]["values"][0].tolist() == [[0, 0, 0], [1, 1, 0], [2, 2, 2]]

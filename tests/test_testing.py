@@ -16,13 +16,14 @@ ALL = (*testing.PROBLEMS, testing.Counter, testing.Raises)
 
 
 def run(env, policy, episodes, seed=0):
-    """The mean return of a policy that maps an observation to an action."""
+    """The mean return of a policy that maps an observation, or the mask in `info`, to an action."""
     returns = []
     for episode in range(episodes):
-        obs, _ = env.reset(seed=seed if episode == 0 else None)
+        obs, info = env.reset(seed=seed if episode == 0 else None)
         total, done = 0.0, False
         while not done:
-            obs, reward, terminated, truncated, _ = env.step(policy(obs))
+            seen = info.get("action_mask", obs)
+            obs, reward, terminated, truncated, info = env.step(policy(seen))
             total, done = total + float(reward), terminated or truncated
         returns.append(total)
     return float(np.mean(returns))
@@ -41,6 +42,7 @@ OPTIMAL = {
     testing.ImageBandit: brightest_quadrant,
     testing.DigitsBandit: lambda obs: obs,
     testing.BitsBandit: lambda obs: obs,
+    testing.MaskedBandit: lambda mask: mask.nonzero()[0].max(),
     testing.Chain: lambda obs: 1,
     testing.Reach1D: lambda obs: obs,
     testing.ReachTruncated: lambda obs: obs,

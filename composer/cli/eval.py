@@ -29,8 +29,7 @@ def run(args: argparse.Namespace) -> int:
     _require_effect(Experiment.from_data(data, args.config_dir), experiment, loaded)
     module = RLModule.from_checkpoint(checkpoint)
     _require_same_spaces(module, experiment, checkpoint)
-    settings = experiment.config.evaluation
-    envs = experiment.make_envs(min(settings.num_envs, settings.episodes))
+    envs = experiment.make_evaluation_envs()
     try:
         result = evaluate_experiment(experiment, module, envs)
     finally:

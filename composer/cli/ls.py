@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from composer.cli.console import Console, print_json, print_table
+from composer.errors import folded
 from composer.listing import KINDS, Listing, Row, find_kind
 
 
@@ -23,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
             _show(console, rows)
     else:
         summary: list[Row] = [
-            {"kind": kind, "count": str(len(rows)), "names": [str(row["name"]) for row in rows]}
+            {"kind": kind, "count": str(len(rows)), "names": folded([str(r["name"]) for r in rows])}
             for kind, rows in found.items()
         ]
         _show(console, summary)

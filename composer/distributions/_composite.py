@@ -2,23 +2,36 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import cast
+from typing import Annotated, cast
 
 import gymnasium as gym
 import torch
+from gymnasium import spaces
+from pydantic import BeforeValidator
 from torch import Tensor
 
-from composer.composites import Composite, part_names
-from composer.config import AutoOr, Frozen, FrozenDict
+from composer.composites import Composite, by_index, part_names
+from composer.config import AutoOr, Frozen, FrozenDict, Listed
 from composer.distributions.base import ActionDistribution, Distribution, DistributionConfig
 from composer.errors import ModuleError
+from composer.masks import mask_part
 from composer.spaces import Nested
+
+Children = Annotated[
+    Frozen[AutoOr[DistributionConfig]],
+    BeforeValidator(
+        by_index,
+        json_schema_input_type=Frozen[AutoOr[DistributionConfig]]
+        | Listed[AutoOr[DistributionConfig]],
+    ),
+]
+"""By key, by index, or as a list."""
 
 
 class CompositeDistributionConfig(Composite, DistributionConfig):
     """A distribution that consists of distributions."""
 
-    children: Frozen[AutoOr[DistributionConfig]] = FrozenDict()
+    children: Children = FrozenDict()
 
     @abstractmethod
     def join(self, space: gym.Space, parts: Mapping[str, ActionDistribution]) -> ActionDistribution:
@@ -98,8 +111,26 @@ class JoinedDistribution(Distribution):
         )
 
 
+class KeyedDistribution(JoinedDistribution):
+    """Base of the distributions over a Dict or a Tuple; actions are nested as the space is."""
+
+    def to_env(self, actions: Nested) -> Nested:
+        """What `env.step` takes, nested as the space is."""
+        given = self.by_key(actions)
+        return self.nested({k: child.to_env(given[k]) for k, child in self.children.items()})
+
+    def nested(self, by_key: Mapping[str, Nested]) -> Nested:
+        """What stands by key or index, nested as the space is."""
+        is_dict = isinstance(self.space, spaces.Dict)
+        return dict(by_key) if is_dict else tuple(by_key[key] for key in self.children)
+
+    def by_key(self, actions: Nested) -> Mapping[str, Nested]:
+        """What is nested as the space is, by key or index."""
+        if isinstance(actions, Mapping):
+            return actions
+        return dict(zip(self.children, actions, strict=True))
+
+
 def child_mask(mask: Nested, key: str) -> Nested:
     """A child's part of a nested mask, which may leave out what is free."""
-    if mask is None:
-        return None
-    return mask.get(key) if isinstance(mask, Mapping) else mask[int(key)]
+    return mask_part(mask, int(key) if isinstance(mask, tuple) else key)

@@ -9,7 +9,7 @@ is kept as it was before.
 import functools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self, cast
 
 import gymnasium as gym
@@ -74,7 +74,32 @@ def map_actions(space: gym.Space, actions: Nested) -> Nested:
         return {key: map_actions(child, actions[key]) for key, child in space.items()}
     if isinstance(space, spaces.Tuple):
         return tuple(map(map_actions, space.spaces, actions))
+    if isinstance(space, spaces.OneOf):
+        values = list(map(map_actions, space.spaces, actions["values"]))
+        return branches_to_env(space, actions["branch"], values)
     return ActionMap(space)(actions)
+
+
+def branches_to_env(space: spaces.OneOf, branch: Tensor, values: Sequence[Nested]) -> Nested:
+    """Actions of a OneOf, by branch → a pair `(branch, value)`, or tuples of pairs along `*B`."""
+    if branch.dim():
+        return tuple(
+            branches_to_env(
+                space, branch[i], list(map(_row, space.spaces, values, [i] * len(values)))
+            )
+            for i in range(len(branch))
+        )
+    index = int(branch)
+    return np.int64(index), values[index]
+
+
+def _row(space: gym.Space, values: Nested, i: int) -> Nested:
+    """One of a batch of actions as `env.step` takes them."""
+    if isinstance(space, spaces.Dict):
+        return {key: _row(child, values[key], i) for key, child in space.items()}
+    if isinstance(space, spaces.Tuple):
+        return tuple(_row(child, part, i) for child, part in zip(space.spaces, values, strict=True))
+    return values[i]
 
 
 class Distribution(ABC):
@@ -187,6 +212,16 @@ class ActionDistribution(nn.Module, ABC):
     @abstractmethod
     def forward(self, inputs: Tensor, mask: Nested = None) -> Distribution:
         """inputs: `(*B, inputs_dim)`; mask: what may be chosen, as the distribution says."""
+
+    def resample_noise(self, step: int, num_envs: int, generator: torch.Generator | None) -> None:
+        """Draws noise that is held for many steps anew, where it is due; most have none.
+
+        Args:
+            step: Of a rollout, from 0; or of an evaluation.
+            num_envs: Environments that act, each with noise of its own.
+            generator: What it is drawn from.
+        """
+        return
 
     def require_width(self, inputs: Tensor) -> None:
         """Raises a ModuleError if there are too few inputs or too many, which could broadcast."""

@@ -92,7 +92,9 @@ class Trainer:
         self.run = run
         self.module = build_module(experiment)
         self.envs = experiment.make_envs()
-        self.driver = make_driver(config.algorithm, self.module, self.envs, config.seed)
+        self.driver = make_driver(
+            config.algorithm, self.module, self.envs, config.seed, config.env.training_reward
+        )
         self.progress = Progress()
         self.clock = Clock()
         self.sink = MetricsSink(None)
@@ -210,8 +212,7 @@ class Trainer:
 
     @functools.cached_property
     def _evaluation_envs(self) -> Any:
-        settings = self.config.evaluation
-        return self.experiment.make_envs(min(settings.num_envs, settings.episodes))
+        return self.experiment.make_evaluation_envs()
 
     def evaluate(self) -> EvaluationResult:
         """Evaluates the policy as it is; the best one so far is kept as a checkpoint."""

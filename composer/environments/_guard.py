@@ -14,6 +14,7 @@ import gymnasium as gym
 from gymnasium.vector import AsyncVectorEnv, VectorEnv, VectorWrapper
 
 from composer.errors import EnvironmentFailure
+from composer.masks import MASK_KEY
 
 REPORT = "composer_traceback"
 
@@ -38,14 +39,15 @@ class GuardedEnv(gym.Wrapper):
 class GuardedVectorEnv(VectorWrapper):
     """A vector environment whose `reset` and `step` raise nothing but `EnvironmentFailure`.
 
-    After a failure it is closed, and no worker is left.
+    After a failure it is closed, and no worker is left. Without `masks`, `info` has none.
     """
 
     env: Any  # a VectorEnv: those of Gymnasium take a list of seeds, which their base does not say
 
-    def __init__(self, env: VectorEnv, *, name: str) -> None:
+    def __init__(self, env: VectorEnv, *, name: str, masks: bool = True) -> None:
         super().__init__(env)
         self.name = name
+        self.masks = masks
 
     def reset(
         self, *, seed: int | list[int] | None = None, options: dict[str, Any] | None = None
@@ -56,6 +58,7 @@ class GuardedVectorEnv(VectorWrapper):
             self._fail("reset", error)
         if REPORT in infos:
             self._fail_by_report("reset", infos)
+        self._drop_masks(infos)
         return observations, infos
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
@@ -65,7 +68,13 @@ class GuardedVectorEnv(VectorWrapper):
             self._fail("step", error)
         if REPORT in result[4]:
             self._fail_by_report("step", result[4])
+        self._drop_masks(result[4])
         return result
+
+    def _drop_masks(self, infos: dict[str, Any]) -> None:
+        if not self.masks:
+            infos.pop(MASK_KEY, None)
+            infos.pop(f"_{MASK_KEY}", None)
 
     def _fail_by_report(self, verb: str, infos: dict[str, Any]) -> NoReturn:
         self._abandon()

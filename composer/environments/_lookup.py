@@ -1,7 +1,10 @@
 """Names in the configuration → what Gymnasium has registered, and classes of wrappers."""
 
+import contextlib
 import difflib
 import importlib
+import re
+import sys
 from collections.abc import Callable, Iterable
 from types import ModuleType
 
@@ -10,16 +13,25 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 
 from composer.errors import ConfigError, Problem, did_you_mean
 
+HOMES = {"ALE": "ale_py", "BabyAI": "minigrid", "MiniGrid": "minigrid"}
+"""How an id begins, and the module that registers it."""
+EXTRA = {
+    *("Box2D", "ale_py", "chess", "cv2", "imageio", "minigrid", "mpe2", "mujoco", "pettingzoo"),
+    *("pygame", "pymunk", "rlcard"),
+}
+"""The modules that the extra `envs` brings."""
+
 
 def find_spec(env_id: str) -> EnvSpec:
-    """The spec of an id; `module:Name-v0` imports the module first.
+    """The spec of an id; `module:Name-v0` imports the module first, if it is not a known one.
 
     Raises:
         ConfigError: The module cannot be imported, or the id is not registered.
     """
     module, _, name = env_id.rpartition(":")
-    if module:
-        _import(module, env_id, "env.id")
+    home = module or HOMES.get(re.split("[-/]", name)[0])
+    if home:
+        _import(home, env_id, "env.id")
     spec = gymnasium.registry.get(name)
     if spec is None:
         raise ConfigError(_unknown_id(env_id, module, name))
@@ -52,19 +64,29 @@ def find_wrapper(path: str, at: str) -> type[gymnasium.Wrapper]:
         if found is None
         else f"`{path}` is not a subclass of `gymnasium.Wrapper`"
     )
-    raise ConfigError(Problem(message, path=at, value=path, valid=_closest(path, others)))
+    raise ConfigError(Problem(message, path=at, value=path, valid=closest(path, others)))
+
+
+def installing(error: BaseException | None) -> str | None:
+    """The line that installs what an import failed for want of, where our extra brings it."""
+    while error is not None:
+        if isinstance(error, ImportError) and str(error.name).partition(".")[0] in EXTRA:
+            return 'pip install "rl-composer[envs]"'
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _import(module: str, value: str, at: str) -> ModuleType:
     try:
-        return importlib.import_module(module)
+        with contextlib.redirect_stdout(sys.stderr):  # some print a greeting
+            return importlib.import_module(module)
     except Exception as error:  # a module may raise anything while it is imported
         raise ConfigError(
             Problem(
                 f"the module `{module}` cannot be imported: {type(error).__name__}: {error}",
                 path=at,
                 value=value,
-                fix=_LIST if at == "env.id" else None,
+                fix=installing(error) or (_LIST if at == "env.id" else None),
             )
         ) from error
 
@@ -101,10 +123,10 @@ def _unknown_id(env_id: str, module: str, name: str) -> Problem:
 def _closest_ids(base: str, known: Iterable[str]) -> tuple[str, ...]:
     """The latest versions of the environments with the closest names."""
     latest = {_base(key): key for key in sorted(known, key=_version)}
-    return tuple(latest[close] for close in _closest(base, latest))
+    return tuple(latest[close] for close in closest(base, latest))
 
 
-def _closest(name: str, names: Iterable[str]) -> tuple[str, ...]:
+def closest(name: str, names: Iterable[str]) -> tuple[str, ...]:
     """Up to five names, the closest first."""
     by_lower = {candidate.lower(): candidate for candidate in names}
     close = difflib.get_close_matches(name.lower(), by_lower, n=5, cutoff=0.65)

@@ -1,33 +1,22 @@
 """Environments that Gymnasium can make, by id."""
 
-import contextlib
-import copy
 import functools
 import inspect
-import os
 import re
-import signal
-import traceback
-import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
 import gymnasium
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AutoresetMode, VectorEnv
 from pydantic import BeforeValidator, field_validator
 
 from composer.config import Config, Frozen, FrozenDict, Listed, invalid_value
 from composer.environments import _lookup
-from composer.environments._guard import GuardedEnv, GuardedVectorEnv
+from composer.environments._guard import GuardedVectorEnv
+from composer.environments._making import construct, spaces_of, vectorize
+from composer.environments._plain import with_plain_spaces
 from composer.environments.base import EnvironmentConfig
 from composer.errors import ComposerError, ConfigError, EnvironmentFailure, Problem
-
-T = TypeVar("T")
-
-REFUSED_ARGUMENTS = re.compile(
-    r"unexpected keyword argument|multiple values for|missing \d+ required|takes no arguments"
-)
 
 
 class WrapperConfig(Config):
@@ -74,9 +63,7 @@ class GymEnvironmentConfig(EnvironmentConfig):
         return [entry_point] if isinstance(entry_point, Problem) else []
 
     def spaces(self) -> tuple[gymnasium.Space, gymnasium.Space]:
-        env = self.make_single()
-        env.close()
-        return env.observation_space, env.action_space
+        return spaces_of(self.make_single)
 
     def make(self, num_envs: int | None = None) -> VectorEnv:
         """As the base says.
@@ -92,39 +79,28 @@ class GymEnvironmentConfig(EnvironmentConfig):
         if self.vectorization in ("auto", "vector_entry_point"):
             native = self._native(count)
             if isinstance(native, VectorEnv):
-                return GuardedVectorEnv(native, name=self.id)
+                return GuardedVectorEnv(native, name=self.id, masks=self.has_masks)
             if self.vectorization == "vector_entry_point":
                 raise native
-        vectorize = AsyncVectorEnv if self.vectorization == "async" else SyncVectorEnv
-        try:
-            return GuardedVectorEnv(vectorize([_SingleEnv(self)] * count), name=self.id)
-        except ComposerError:
-            raise
-        except (EOFError, ConnectionError) as error:
-            raise EnvironmentFailure(
-                f"a worker process of `{self.id}` died while it made its environment; its "
-                "traceback stands above"
-            ) from error
-        except Exception as error:  # Gymnasium raises many kinds, as the environment does
-            raise EnvironmentFailure(
-                Problem(
-                    f"`{self.id}` cannot be vectorised by `{vectorize.__name__}`:\n"
-                    f"{type(error).__name__}: {error}",
-                    fix="env.vectorization=sync" if vectorize is AsyncVectorEnv else None,
-                )
-            ) from error
+        return vectorize(
+            self.make_single,
+            count,
+            self.id,
+            in_processes=self.vectorization == "async",
+            masks=self.has_masks,
+        )
 
     def make_single(self) -> gymnasium.Env:
         """One environment, with its wrappers."""
         spec = _lookup.find_spec(self.id)
-        env = _construct(functools.partial(gymnasium.make, self.id), self.kwargs, self.id, "env")
+        env = construct(functools.partial(gymnasium.make, self.id), self.kwargs, self.id, "env")
         if not _has_spaces(env):
             raise EnvironmentFailure(f"`{spec.id}` declares no observation or action space")
         for i, wrapper in enumerate(self.wrappers):
             path = f"env.wrappers[{i}]"
             made = _lookup.find_wrapper(wrapper.path, f"{path}.path")
-            env = _construct(functools.partial(made, env), wrapper.kwargs, wrapper.path, path)
-        return env
+            env = construct(functools.partial(made, env), wrapper.kwargs, wrapper.path, path)
+        return with_plain_spaces(env)
 
     def _native(self, num_envs: int) -> VectorEnv | ComposerError:
         """The environment's own vector form, or why it cannot be used."""
@@ -135,7 +111,7 @@ class GymEnvironmentConfig(EnvironmentConfig):
         name = f"the vector form of {self.id}"
         find = functools.partial(_lookup.vector_creator, entry_point)
         try:  # before it is made: a vector environment that is half made complains when collected
-            inspect.signature(_construct(find, {}, name, "env")).bind_partial(**self.kwargs)
+            inspect.signature(construct(find, {}, name, "env")).bind_partial(**self.kwargs)
         except TypeError as error:
             return ConfigError(
                 Problem(f"`{name}` {error}", path="env.kwargs", value=dict(self.kwargs))
@@ -143,7 +119,7 @@ class GymEnvironmentConfig(EnvironmentConfig):
         make = functools.partial(
             gymnasium.make_vec, self.id, num_envs, vectorization_mode="vector_entry_point"
         )
-        envs = _construct(make, self.kwargs, name, "env")
+        envs = construct(make, self.kwargs, name, "env")
         unfit = None
         mode = _autoreset_name(envs.metadata.get("autoreset_mode"))
         if envs.single_observation_space != observation_space:
@@ -202,51 +178,9 @@ class GymEnvironmentConfig(EnvironmentConfig):
                 )
 
 
-@dataclass(frozen=True)
-class _SingleEnv:
-    """Makes one of the environments, in this process or in a worker of it."""
-
-    config: GymEnvironmentConfig
-    home: int = field(default_factory=os.getpid)
-
-    def __call__(self) -> gymnasium.Env:
-        if os.getpid() != self.home:
-            # A worker leaves when it is told to, by the trainer alone: Ctrl-C reaches the whole
-            # process group, and a forked worker has inherited the trainer's own handlers.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        return GuardedEnv(self.config.make_single())
-
-
-def _construct(make: Callable[..., T], kwargs: Any, name: str, path: str) -> T:
-    """Calls a constructor, and tells what it may raise in the words of the configuration."""
-    try:
-        with _no_deprecations():
-            return make(**copy.deepcopy(dict(kwargs)))
-    except (ImportError, gymnasium.error.DependencyNotInstalled) as error:
-        raise EnvironmentFailure(f"`{name}` needs a package that is missing: {error}") from error
-    except Exception as error:  # a constructor may raise anything
-        cause = error.__context__ if isinstance(error.__context__, TypeError) else error
-        if isinstance(error, TypeError) and REFUSED_ARGUMENTS.search(str(cause)):
-            problem = Problem(f"`{name}`: {cause}", path=f"{path}.kwargs", value=dict(kwargs))
-            raise ConfigError(problem) from error
-        raise EnvironmentFailure(
-            f"`{name}` raised while it was made:\n{traceback.format_exc().rstrip()}"
-        ) from error
-
-
 def _has_spaces(env: gymnasium.Env) -> bool:
     spaces = (getattr(env, "observation_space", None), getattr(env, "action_space", None))
     return all(isinstance(space, gymnasium.Space) for space in spaces)
-
-
-@contextlib.contextmanager
-def _no_deprecations() -> Iterator[None]:
-    """Without Gymnasium's advice to use a later version of an environment: the id was a choice."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r".*is out of date", DeprecationWarning)
-        warnings.filterwarnings("ignore", r".*(AutoresetMode|autoreset_mode)", UserWarning)
-        yield
 
 
 def _autoreset_name(mode: object) -> str:

@@ -23,8 +23,11 @@ from composer.files import (
     write_json,
     write_tensors,
 )
+from composer.masks import mask_key
+from composer.running_norm import gathering
 from composer.spaces import (
     Nested,
+    canonical,
     leading_axes,
     map_structure,
     misfit,
@@ -64,7 +67,8 @@ class RLModule(nn.Module):
     Composer builds one from a blueprint. To write one by hand, subclass it, make the layers in
     `setup()` and compute in `_forward()`, or in `_forward_train()`, `_forward_exploration()` and
     `_forward_inference()` where the phases differ. Observations arrive as the environment gives
-    them, batched: `(*B, …)`.
+    them, batched, `(*B, …)`; those of Text, Sequence, Graph, OneOf and classes of one's own in
+    their canonical form (`composer.spaces.batch`).
 
     Args:
         observation_space: Of a single environment.
@@ -92,6 +96,7 @@ class RLModule(nn.Module):
         self.inference_only = inference_only
         self.learner_only = learner_only
         self._catalog = catalog
+        self._mask_key = mask_key(observation_space, action_space)
         self._bound: dict[Phase, ActionDistribution] = {}
         self._dropped: tuple[str, ...] = ()
         self.setup()
@@ -153,6 +158,10 @@ class RLModule(nn.Module):
 
     def _forward_inference(self, batch: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
         return self._forward(batch, **kwargs)
+
+    def _observe(self, obs: Nested) -> None:
+        """Runs every part that holds a running norm on observations, once."""
+        self._forward_train({Columns.OBS: obs})
 
     def get_train_action_dist_cls(self) -> type[Distribution] | ActionDistribution:
         """What makes a distribution from `action_dist_inputs` in training."""
@@ -224,6 +233,23 @@ class RLModule(nn.Module):
             raise ModuleError(f"what the forward returned has no `{Columns.ACTION_DIST_INPUTS}`")
         return self._bound[phase](inputs, mask)
 
+    def resample_noise(
+        self, step: int, num_envs: int, generator: torch.Generator | None = None
+    ) -> None:
+        """Before step t of a rollout: exploration noise that is held is drawn anew where it is due.
+
+        Args:
+            step: t; at 0 it is due everywhere.
+            num_envs: Rows of the batches that follow, each with noise of its own.
+            generator: The stream that it is drawn from; torch's global one by default.
+        """
+        for part in self._action_parts:
+            part.resample_noise(step, num_envs, generator)
+
+    @functools.cached_property
+    def _action_parts(self) -> list[ActionDistribution]:
+        return [part for part in self.modules() if isinstance(part, ActionDistribution)]
+
     def _distribution_for(self, phase: Phase) -> ActionDistribution:
         makers = {
             "train": self.get_train_action_dist_cls,
@@ -250,11 +276,13 @@ class RLModule(nn.Module):
         """Actions for observations.
 
         Args:
-            obs: As a Gymnasium (vector) environment returns it, arrays or tensors, `(*B, …)`.
+            obs: As a Gymnasium (vector) environment returns it, arrays or tensors, `(*B, …)`; of a
+                ragged space also its canonical batch.
             state: What the last step's `state` was; None starts from the initial state.
             deterministic: The inference phase and the distribution's deterministic action, instead
                 of the exploration phase and a sample.
-            action_mask: What may be chosen, in the form that the distribution's class states.
+            action_mask: What may be chosen, in the form that the distribution's class states; by
+                default the observation's key `action_mask`, where it has one.
             is_first: `(*B,)` bool, True where an episode begins.
             prev_actions: The normalised actions of the step before.
             prev_rewards: The rewards of the step before, `(*B,)`.
@@ -265,7 +293,7 @@ class RLModule(nn.Module):
         """
         device = self.device
         try:
-            batch = {Columns.OBS: to_tensors(obs, device)}
+            batch = {Columns.OBS: to_tensors(canonical(self.observation_space, obs), device)}
             if state is None and self._stateful:
                 state = self._first_state(batch[Columns.OBS])
             for column, given in (
@@ -277,6 +305,8 @@ class RLModule(nn.Module):
             ):
                 if given is not None:
                     batch[column] = to_tensors(given, device)
+            if action_mask is None and self._mask_key is not None:
+                batch[Columns.ACTION_MASK] = batch[Columns.OBS][self._mask_key]
             with torch.no_grad():
                 if deterministic:
                     return self._finish(self._forward_inference(batch), batch, "inference", None)
@@ -286,6 +316,18 @@ class RLModule(nn.Module):
             if wrong := misfit(self.observation_space, obs):
                 raise ModuleError(wrong) from error
             raise
+
+    def observe(self, obs: Nested) -> None:
+        """Takes observations into the statistics of the module's running norms.
+
+        Drivers give each observation that counts once, after the update that learnt from it: from
+        the start of a collection through all its epochs the statistics stay as they are.
+
+        Args:
+            obs: Tensors nested as the observation space is, `(B, …)`.
+        """
+        with gathering(self), torch.no_grad():
+            self._observe(obs)
 
     def _finish(
         self,

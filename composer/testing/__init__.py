@@ -11,6 +11,7 @@ actions get on average (`random_return`), both at its default arguments.
                       ... when a MultiDiscrete, a MultiBinary, an image tells
     DigitsBandit, BitsBandit
                       ... of several choices at once, a MultiDiscrete, a MultiBinary
+    MaskedBandit      ... of those that are not forbidden, by `info` or by a key of the observation
     Chain             is a late reward worth more than an early one?
     Reach1D           a Box action with asymmetric bounds
     ReachTruncated    ... over episodes that end by truncation only
@@ -34,6 +35,7 @@ from composer.testing.bandits import (
 )
 from composer.testing.conformance import check_distribution, check_encoder
 from composer.testing.control import Chain, Reach1D, ReachTruncated
+from composer.testing.masked import MaskedBandit
 from composer.testing.probes import Counter, CounterVector, Raises
 
 __all__ = [
@@ -46,6 +48,7 @@ __all__ = [
     "CounterVector",
     "DigitsBandit",
     "ImageBandit",
+    "MaskedBandit",
     "MultiBinaryBandit",
     "MultiDiscreteBandit",
     "Raises",
@@ -64,6 +67,7 @@ PROBLEMS = (
     ImageBandit,
     DigitsBandit,
     BitsBandit,
+    MaskedBandit,
     Chain,
     Reach1D,
     ReachTruncated,

@@ -10,6 +10,7 @@ import gymnasium as gym
 from torch import Tensor
 
 from composer.algorithms.base import AlgorithmConfig
+from composer.environments.base import TrainingReward
 from composer.module.rl_module import RLModule
 from composer.training.collector import Episode
 
@@ -56,9 +57,13 @@ class Driver(ABC):
 
 
 def make_driver(
-    config: AlgorithmConfig, module: RLModule, envs: gym.vector.VectorEnv, seed: int
+    config: AlgorithmConfig,
+    module: RLModule,
+    envs: gym.vector.VectorEnv,
+    seed: int,
+    training_reward: TrainingReward = "raw",
 ) -> Driver:
     """The driver an algorithm names: `build` of `composer/training/<driver>.py`."""
     return importlib.import_module(f"composer.training.{config.driver}").build(
-        config, module, envs, seed
+        config, module, envs, seed, training_reward
     )

@@ -1,5 +1,6 @@
 """Evaluation: whole episodes, shared out evenly among environments of its own."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -12,6 +13,8 @@ from pydantic import Field
 from composer.config import Config, Size, Steps
 from composer.executors import Executor
 from composer.spaces import Nested
+from composer.training.masks import MaskReader
+from composer.training.observations import with_canonical_observations
 
 
 class EvaluationConfig(Config):
@@ -88,26 +91,31 @@ def evaluate(
     Raises:
         EvaluationStopped: If `should_stop` said so.
     """
+    envs = with_canonical_observations(envs)
     count = envs.num_envs
     owed = np.full(count, episodes // count) + (np.arange(count) < episodes % count)
     generator = torch.Generator(executor.device).manual_seed(seed)
-    obs, _ = envs.reset(seed=seed)
+    obs, infos = envs.reset(seed=seed)
     returns, lengths = np.zeros(count), np.zeros(count, np.int64)
     is_first, ended = np.ones(count, np.bool_), np.zeros(count, np.bool_)
+    read_mask = MaskReader(envs)
     state: Any = initial_state or None
     finished: list[list[tuple[float, int]]] = [[] for _ in range(count)]
-    cut = 0
+    cut, steps = 0, itertools.count()
     while owed.any():
         if should_stop():
             raise EvaluationStopped
+        if not deterministic:
+            executor.resample_noise(next(steps), count, generator)
         step = executor.act(
             obs,
             state,
             deterministic,
+            action_mask=read_mask(obs, infos, ended, lengths),
             is_first=is_first if state is not None else None,
             generator=generator,
         )
-        obs, rewards, terminated, truncated, _ = envs.step(step.env_actions)
+        obs, rewards, terminated, truncated, infos = envs.step(step.env_actions)
         counted = ~ended
         returns += np.where(counted, rewards, 0.0)
         lengths += counted

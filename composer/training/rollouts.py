@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from composer.columns import Columns
+from composer.masks import FREE
 from composer.module.rl_module import Step
 from composer.spaces import Nested, map_structure, to_tensors, zeros
 
@@ -14,12 +15,12 @@ from composer.spaces import Nested, map_structure, to_tensors, zeros
 class Rollout:
     """Columns for T steps of N environments.
 
-    `obs` (nested as the space, at the space's own dtype) and `is_first` have T + 1 steps: the last
-    is what followed, from which values are bootstrapped. Under next-step autoreset the step after
-    an episode's end is a dummy: its observation is the episode's *final* one, its action is
-    ignored, and `loss_mask` is False there. The columns that depend on the module (`actions`,
-    `action_logp`, `action_dist_inputs`, `vf_preds`, `state_in`, `action_mask`) are allocated at
-    the first step, by what it brings.
+    `obs` (the canonical batch of the space, at its own dtype) and `is_first` have T + 1 steps: the
+    last is what followed, from which values are bootstrapped. Ragged leaves are as long as the
+    longest that ever came. Under next-step autoreset the step after an episode's end is a dummy:
+    its observation is the episode's *final* one, its action is ignored, and `loss_mask` is False
+    there. The columns that depend on the module (`actions`, `action_logp`, `action_dist_inputs`,
+    `vf_preds`, `state_in`, `action_mask`) are allocated at the first step, by what it brings.
 
     Args:
         observation_space: Of a single environment.
@@ -43,7 +44,7 @@ class Rollout:
         self, t: int, obs: Nested, is_first: np.ndarray, state: Nested = None
     ) -> None:
         """What was seen at step t, up to T: `(N, …)`, and the state the module saw it in."""
-        _put(self.arrays[Columns.OBS], t, obs)
+        self.arrays[Columns.OBS] = _put(self.arrays[Columns.OBS], t, obs)
         self.arrays[Columns.IS_FIRST][:, t] = is_first
         if state is not None:
             self._write(Columns.STATE_IN, t, state, self.steps + 1)
@@ -58,7 +59,9 @@ class Rollout:
             (Columns.ACTION_MASK, action_mask),
         ):
             if value is not None:
-                self._write(column, t, value, self.steps)
+                # Steps before the first mask were free.
+                fill = FREE if column == Columns.ACTION_MASK else 0
+                self._write(column, t, value, self.steps, fill)
 
     def write_outcome(
         self,
@@ -74,13 +77,14 @@ class Rollout:
         self.arrays[Columns.TRUNCATEDS][:, t] = truncated
         self.arrays[Columns.LOSS_MASK][:, t] = counted
 
-    def _write(self, column: str, t: int, value: Nested, length: int) -> None:
+    def _write(self, column: str, t: int, value: Nested, length: int, fill: int = 0) -> None:
         value = map_structure(_array, value)
         if column not in self.arrays:
             self.arrays[column] = map_structure(
-                lambda leaf: np.zeros((self.num_envs, length, *leaf.shape[1:]), leaf.dtype), value
+                lambda leaf: np.full((self.num_envs, length, *leaf.shape[1:]), fill, leaf.dtype),
+                value,
             )
-        _put(self.arrays[column], t, value)
+        self.arrays[column] = _put(self.arrays[column], t, value)
 
     def batch(self, device: torch.device) -> dict[str, Any]:
         """The columns as tensors; on the CPU they share memory with the rollout."""
@@ -91,10 +95,27 @@ def _array(leaf: Any) -> np.ndarray:
     return leaf.detach().cpu().numpy() if isinstance(leaf, torch.Tensor) else np.asarray(leaf)
 
 
-def _put(target: Nested, t: int, value: Nested) -> None:
-    if isinstance(target, np.ndarray):
-        target[:, t] = value
-    else:
-        keys = target if isinstance(target, dict) else range(len(target))
-        for key in keys:
-            _put(target[key], t, value[key])
+def _put(whole: Nested, t: int, part: Nested) -> Nested:
+    """Lays `(N, …)` at step t of `(N, T, …)`; what is longer makes the whole longer."""
+    if isinstance(whole, dict):
+        return {key: _put(inner, t, part[key]) for key, inner in whole.items()}
+    if isinstance(whole, tuple):
+        return tuple(_put(inner, t, value) for inner, value in zip(whole, part, strict=True))
+    step = whole[:, t]
+    if part.shape == step.shape:
+        step[...] = part
+        return whole
+    whole = _grown(whole, part.shape[1:])
+    whole[:, t] = 0
+    whole[(slice(None), t, *map(slice, part.shape[1:]))] = part
+    return whole
+
+
+def _grown(whole: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """`(N, T, …)` with room for a shape along every axis; zeros where there was none."""
+    room = tuple(max(pair) for pair in zip(whole.shape[2:], shape, strict=True))
+    if room == whole.shape[2:]:
+        return whole
+    grown = np.zeros((*whole.shape[:2], *room), whole.dtype)
+    grown[tuple(map(slice, whole.shape))] = whole
+    return grown
