@@ -90,7 +90,7 @@ def integer_boxes(draw: st.DrawFn, rank: int | None = None, most: int | None = N
     """
     shape = draw(shapes(rank))
     dtype: Any = draw(st.sampled_from((*INTEGERS, np.bool_)))
-    if dtype is np.bool_:
+    if not np.issubdtype(dtype, np.integer):
         return spaces.Box(0, 1, shape, dtype)
     ends = np.iinfo(dtype)
     if most is None and draw(st.booleans()):
@@ -106,6 +106,11 @@ def integer_boxes(draw: st.DrawFn, rank: int | None = None, most: int | None = N
 def boxes(rank: int | None = None) -> st.SearchStrategy[spaces.Box]:
     """Any Box that is no image."""
     return float_boxes(rank) | integer_boxes(rank)
+
+
+def simplexes() -> st.SearchStrategy[spaces.Box]:
+    """Shares between 0 and 1, two to four of them."""
+    return st.integers(2, 4).map(lambda size: spaces.Box(0.0, 1.0, (size,), np.float32))
 
 
 @st.composite
@@ -240,6 +245,7 @@ def action_kinds() -> Kinds:
         *((_box(rank), float_boxes(rank, bounded=True)) for rank in range(5)),
         *((_box(rank, -np.inf), float_boxes(rank, bounded=False)) for rank in range(5)),
         *((_box(rank, 0, np.int64), integer_boxes(rank, most=9)) for rank in range(5)),
+        (spaces.Box(0, 1, (2,), np.float32), simplexes()),
         (spaces.Discrete(3), discretes(most=9)),
         (spaces.MultiDiscrete([3]), multi_discretes(1)),
         (spaces.MultiDiscrete(np.array([[3]])), multi_discretes()),
