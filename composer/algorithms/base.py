@@ -15,6 +15,7 @@ from composer.errors import ContractError, Problem
 from composer.heads.base import HeadConfig
 from composer.model_config import TrunkConfig
 from composer.module.rl_module import RLModule, Step
+from composer.replay_config import ReplayConfig
 from composer.spaces import Nested, SpaceFacts
 
 Batch = Mapping[str, Nested]
@@ -115,6 +116,9 @@ class OffPolicyConfig(AlgorithmConfig):
     n_step: Size = 1
     """Rewards that are summed before the bootstrap."""
 
+    def problems(self, num_envs: int) -> list[Problem]:
+        return self.replay.problems(num_envs, self.batch_size, self.n_step)
+
 
 class Algorithm(ABC):
     """Owns a module's loss, its optimiser and the numbers that change while it learns.
@@ -162,7 +166,7 @@ class OffPolicyAlgorithm(Algorithm):
 
     @abstractmethod
     def explore(
-        self, step: Step, action_mask: Nested, env_steps: int, generator: torch.Generator
+        self, step: Step, action_mask: Nested, env_steps: int, generator: torch.Generator | None
     ) -> Step:
         """What is done instead of what the module does.
 
@@ -172,3 +176,7 @@ class OffPolicyAlgorithm(Algorithm):
             env_steps: Since the beginning of training.
             generator: The stream of random actions.
         """
+
+    def exploration(self, env_steps: int) -> dict[str, float]:
+        """What there is to log of it, by name."""
+        return {}

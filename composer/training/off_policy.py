@@ -1,0 +1,179 @@
+"""`off_policy`: act, remember, and learn from what is remembered."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gymnasium as gym
+import torch
+from torch import Tensor
+
+from composer.algorithms.base import OffPolicyAlgorithm, OffPolicyConfig
+from composer.environments.base import TrainingReward
+from composer.columns import Columns
+from composer.executors import Executor, make_executor
+from composer.module.rl_module import RLModule, Step
+from composer.running_norm import running_norms
+from composer.seeds import torch_generator
+from composer.spaces import Nested, to_tensors
+from composer.training.base import Driver, Iteration
+from composer.training.collector import Collector
+from composer.training.replay import Replay
+
+
+def build(
+    config: OffPolicyConfig,
+    module: RLModule,
+    envs: gym.vector.VectorEnv,
+    seed: int,
+    training_reward: TrainingReward,
+) -> "OffPolicyDriver":
+    """The driver of an algorithm for a module in its environments."""
+    return OffPolicyDriver(config, module, envs, seed, training_reward)
+
+
+class OffPolicyDriver(Driver):
+    """Alternates a few environment steps and as many updates as `train_ratio` asks for."""
+
+    def __init__(
+        self,
+        config: OffPolicyConfig,
+        module: RLModule,
+        envs: gym.vector.VectorEnv,
+        seed: int,
+        training_reward: TrainingReward,
+    ) -> None:
+        self.config = config
+        self.module = module
+        self.actions = torch_generator(seed, "actions", module.device)
+        self.draws = torch_generator(seed, "replay")
+        self.algorithm = config.build(module, torch_generator(seed, "minibatches"))
+        assert isinstance(self.algorithm, OffPolicyAlgorithm)
+        self.env_steps = 0
+        self.owed = 0.0
+        self.collector = Collector(
+            envs,
+            Exploring(make_executor(module), self.algorithm, lambda: self.env_steps),
+            module.get_initial_state(envs.num_envs),
+            self.actions,
+            training_reward,
+        )
+        self.replay = Replay(
+            envs.single_observation_space,
+            envs.num_envs,
+            config.replay.capacity,
+            gamma=config.gamma,
+            n_step=config.n_step,
+            prioritised=config.replay.prioritised,
+            steps=config.rollout_steps,
+        )
+        self.normalises = bool(running_norms(module))
+
+    def restart(self, seed: int) -> None:
+        self.collector.restart(seed)
+
+    def iterate(
+        self, progress: float, before_update: Callable[[], None] = lambda: None
+    ) -> Iteration:
+        env_steps, episodes = self.collector.collect(self.replay)
+        self.env_steps += env_steps
+        before_update()
+        if self.normalises:
+            self.module.observe(to_tensors(self.collector.obs, self.module.device))
+        return Iteration(env_steps, episodes, self._learn(env_steps, progress))
+
+    def _learn(self, env_steps: int, progress: float) -> dict[str, float]:
+        """As many updates as are owed; the means of their metrics."""
+        if self.env_steps < self.config.learning_starts or not len(self.replay):
+            return {}
+        self.owed += env_steps * self.config.train_ratio
+        count, self.owed = int(self.owed), self.owed % 1.0
+        done = [self._update(progress) for _ in range(count)]
+        means = {name: sum(m[name] for m in done) / count for name in done[0]} if done else {}
+        return means | self.algorithm.exploration(self.env_steps)
+
+    def _update(self, progress: float) -> dict[str, float]:
+        device = self.module.device
+        batch = self.replay.sample(self.config.batch_size, self.draws, progress, device)
+        metrics = self.algorithm.update(batch, progress)
+        self.replay.update_priorities(batch[Columns.INDICES], self.algorithm.errors)
+        return metrics
+
+    def get_tensors(self) -> dict[str, Tensor]:
+        return {
+            **{f"optimiser/{k}": v for k, v in self.algorithm.get_tensors().items()},
+            **{f"replay/{k}": v for k, v in self.replay.get_tensors().items()},
+            "random/actions": self.actions.get_state(),
+            "random/replay": self.draws.get_state(),
+        }
+
+    def get_numbers(self) -> dict[str, Any]:
+        return {
+            "algorithm": self.algorithm.get_numbers(),
+            "replay": self.replay.get_numbers(),
+            "env_steps": self.env_steps,
+            "owed": self.owed,
+        }
+
+    def set_state(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
+        self.algorithm.set_tensors(_within(tensors, "optimiser/"))
+        self.algorithm.set_numbers(numbers["algorithm"])
+        self.replay.set_state(_within(tensors, "replay/"), numbers["replay"])
+        self.actions.set_state(tensors["random/actions"])
+        self.draws.set_state(tensors["random/replay"])
+        self.env_steps, self.owed = numbers["env_steps"], numbers["owed"]
+
+
+def _within(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+class Exploring:
+    """An executor whose actions are what the algorithm makes of them.
+
+    Args:
+        executor: What acts.
+        algorithm: What explores.
+        env_steps: Says how many environment steps were taken.
+    """
+
+    def __init__(
+        self, executor: Executor, algorithm: OffPolicyAlgorithm, env_steps: Callable[[], int]
+    ) -> None:
+        self.executor = executor
+        self.algorithm = algorithm
+        self.env_steps = env_steps
+
+    @property
+    def device(self) -> torch.device:
+        """Where it samples."""
+        return self.executor.device
+
+    def act(
+        self,
+        obs: Nested,
+        state: Nested = None,
+        deterministic: bool = False,
+        action_mask: Nested = None,
+        is_first: Any = None,
+        prev_actions: Nested = None,
+        prev_rewards: Any = None,
+        generator: torch.Generator | None = None,
+    ) -> Step:
+        """As `RLModule.act`, then as the algorithm explores."""
+        step = self.executor.act(
+            obs,
+            state,
+            deterministic,
+            action_mask,
+            is_first,
+            prev_actions,
+            prev_rewards,
+            generator,
+        )
+        return self.algorithm.explore(step, action_mask, self.env_steps(), generator)
+
+    def resample_noise(
+        self, step: int, num_envs: int, generator: torch.Generator | None = None
+    ) -> None:
+        """As the executor does."""
+        self.executor.resample_noise(step, num_envs, generator)
