@@ -38,6 +38,7 @@ bench: $(STAMP)
 
 experiments: $(STAMP)
 	$(BIN)/python -m benchmarks.experiments $(ARGS)
+	test -n "$(ARGS)" || $(BIN)/python -m benchmarks.atari
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .hypothesis .ruff_cache
