@@ -2,7 +2,7 @@
 
 import re
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -59,6 +59,12 @@ def invalid_keys(*errors: tuple[str, object, Problem], kind: str = "value") -> V
             for key, value, problem in errors
         ],
     )
+
+
+def either(tags: Sequence[str]) -> str:
+    """Names to choose from: "`a`, `b` or `c`"."""
+    quoted = [f"`{tag}`" for tag in tags]
+    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"
 
 
 def problems_of(error: ValidationError, root: Any, data: object, path: str = "") -> list[Problem]:
@@ -213,7 +219,7 @@ def _unknown_key(owner: Any, wrong: Wrong) -> Problem:
     if others:
         tag = owner.model_fields["type"].default
         return Problem(
-            f"`{key}` belongs to {owner.family} {_either(others)}, but `{tag}` is selected",
+            f"`{key}` belongs to {owner.family} {either(others)}, but `{tag}` is selected",
             path=path,
             value=wrong.value,
             valid=tuple(sorted(names)),
@@ -272,11 +278,6 @@ def _misnamed_entry(details: Any, wrong: Wrong) -> tuple[Loc, Problem | None]:
 
 def _is_untyped(entry: object) -> bool:
     return isinstance(entry, Mapping) and "type" not in entry
-
-
-def _either(tags: list[str]) -> str:
-    quoted = [f"`{tag}`" for tag in tags]
-    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"
 
 
 def _kind(value: object) -> str:

@@ -121,7 +121,7 @@ def test_a_typo_in_an_experiment_file_names_file_and_line(
         ),
         (
             ["train", "model/encoder=one_hot", "model.encoder.filters=[[8,2,1]]"],
-            "`filters` belongs to encoder `cnn`, but `one_hot` is selected",
+            "`filters` belongs to encoder `cnn`, `cnn3d` or `conv1d`, but `one_hot` is selected",
         ),
         (["train", "env=blackjack"], "no rule of the catalog chooses the encoder"),
         (["train", "algorithm.num_minibatches=100000"], "cannot be cut into 100000 minibatches"),

@@ -121,7 +121,7 @@ def offered(line: str) -> list[str]:
         ("composer train def", []),
         ("composer train thr", ["threads="]),
         ("composer train model.enc", ["model.encoder.", "model.encoder="]),
-        ("composer train model.encoder=c", ["model.encoder=cnn"]),
+        ("composer train model.encoder=cnn", [f"model.encoder={t}" for t in ("cnn", "cnn3d")]),
         ("composer train model.encoder.h", ["model.encoder.hidden="]),
         ("composer train model.encoder.f", ["model.encoder.filters="]),
         ("composer train model/encoder=mlp model.encoder.f", []),

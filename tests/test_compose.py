@@ -376,7 +376,7 @@ def test_an_algorithm_that_learns_from_log_probs_refuses_a_deterministic_policy(
         "nothing: it always gives one and the same action"
     )
     assert (found.path, found.value) == ("model.distribution", "deterministic")
-    assert found.valid == ("beta", "diag_gaussian", "squashed_gaussian")
+    assert found.valid == ("beta", "diag_gaussian", "gsde", "squashed_gaussian")
     assert found.fix == "model/distribution=auto"
     assert compose(VECTOR, BOUNDED, model).by_name["distribution"].out_dim == 2
 

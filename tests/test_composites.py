@@ -149,7 +149,7 @@ def test_a_child_that_the_space_lacks_is_refused():
     (found,) = problems(lambda: compose(OBSERVATION, ACTION, model=model))
     assert found.path == "model.encoder.children.imag"
     assert "has no part `imag`; did you mean `image`?" in found.message
-    assert found.fix == "model.encoder.children.image=mlp"
+    assert found.fix == "model.encoder.children.image.type=mlp"
 
 
 def test_a_child_that_cannot_take_its_space_is_refused_at_its_path():
@@ -162,7 +162,9 @@ def test_a_child_that_cannot_take_its_space_is_refused_at_its_path():
     assert found[0].fix == "model.encoder.children.image=cnn"
 
 
-@pytest.mark.parametrize("combine", ["concat", "sum"])
+@pytest.mark.parametrize(
+    "combine", ["concat", "sum", "attention", {"type": "attention", "heads": 2}]
+)
 def test_children_are_combined(combine):
     model = {"encoder": {"combine": combine, "hidden": [7]}}
     blueprint = compose(OBSERVATION, ACTION, model=model)

@@ -299,7 +299,10 @@ def test_an_option_of_another_member_says_to_whom_it_belongs():
 def test_an_option_left_over_from_another_encoder_says_so():
     found = problem({"encoder": {"type": "mlp", "filters": []}}, ModelConfig, "model")
     assert found.path == "model.encoder.filters"
-    assert found.message == "`filters` belongs to encoder `cnn`, but `mlp` is selected"
+    assert (
+        found.message
+        == "`filters` belongs to encoder `cnn`, `cnn3d` or `conv1d`, but `mlp` is selected"
+    )
 
 
 def test_a_type_defined_twice_is_refused(plugins):

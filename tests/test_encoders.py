@@ -11,8 +11,9 @@ from torch import nn
 from torch.nn import functional
 
 from composer import Experiment
+from composer.encoders._filters import ChannelNorm
 from composer.encoders.base import EncoderConfig
-from composer.encoders.cnn import ChannelNorm, CNNEncoderConfig, ConvLayer, derive_filters
+from composer.encoders.cnn import CNNEncoderConfig, ConvLayer2d
 from composer.encoders.mlp import MLPEncoderConfig
 from composer.encoders.one_hot import OneHotEncoderConfig
 from composer.errors import CompositionError, ConfigError
@@ -46,14 +47,25 @@ CHOICES = [
     spaces.MultiBinary([2, 3]),
 ]
 OPTIONS = {
-    "mlp": [{}, {"hidden": []}, {"layer_norm": True, "activation": "gelu"}],
+    "mlp": [{}, {"hidden": [], "norm": "running"}, {"layer_norm": True, "activation": "gelu"}],
     "residual_mlp": [{}, {"features": 5, "blocks": 1, "expansion": 1}],
     "cnn": [
         {},
         {"filters": [[8, 3, 2, "same"], [4, [2, 1]]], "conv_layer_norm": True},
-        {"filters": [], "hidden": []},
+        {"filters": [], "hidden": [], "norm": "running"},
     ],
-    "impala_cnn": [{"channels": [4, 5], "blocks": 1}, {"channels": [], "hidden": []}],
+    "cnn3d": [{}, {"filters": [[4, [1, 3, 2], 2, "same"]], "hidden": [], "norm": "running"}],
+    "conv1d": [{}, {"layout": "ct", "filters": [[4, 2, 1, "same"], [5, 2]], "norm": "running"}],
+    "set": [
+        {},
+        {"pool": "max", "hidden": []},
+        {"pool": "sum", "element_hidden": []},
+        {"pool": "attention", "norm": "running"},
+    ],
+    "impala_cnn": [
+        {"channels": [4, 5], "blocks": 1, "norm": "running"},
+        {"channels": [], "hidden": []},
+    ],
     "one_hot": [{}, {"hidden": []}],
     "embedding": [{}, {"size": 3, "combine": "sum"}, {"hidden": []}],
 }
@@ -168,9 +180,12 @@ def test_the_observation_is_not_changed(config, space):
 
 
 @conforms
-def test_a_state_holds_nothing_but_parameters(config, space):
+def test_a_state_holds_nothing_but_parameters_and_statistics(config, space):
     encoder = built(config, space)
-    assert set(encoder.state_dict()) == {name for name, _ in encoder.named_parameters()}
+    statistics = {f"scaling.norm.{name}" for name in ("count", "mean", "var")}
+    expected = {name for name, _ in encoder.named_parameters()}
+    running = getattr(config, "norm", "none") == "running"
+    assert set(encoder.state_dict()) == expected | (statistics if running else set())
 
 
 # refusals
@@ -292,11 +307,11 @@ def test_one_hot_takes_any_integers(dtype):
 
 
 def layer(channels, kernel, stride):
-    return ConvLayer(channels=channels, kernel=(kernel, kernel), stride=(stride, stride))
+    return ConvLayer2d(channels=channels, kernel=(kernel, kernel), stride=(stride, stride))
 
 
 def test_filters_for_84_pixels_are_those_of_the_nature_paper():
-    assert derive_filters(84, 84) == (layer(32, 8, 4), layer(64, 4, 2), layer(64, 3, 1))
+    assert ConvLayer2d.derived((84, 84)) == (layer(32, 8, 4), layer(64, 4, 2), layer(64, 3, 1))
 
 
 def test_the_nature_stack_leaves_7_by_7():
@@ -519,7 +534,7 @@ def test_nature_cnn_is_what_is_derived_for_84_pixels_and_stays_so():
     space = spaces.Box(0, 255, (84, 84, 4), np.uint8)
     assert preset("nature_cnn", space) == CNNEncoderConfig().resolve(space)
     larger = spaces.Box(0, 255, (210, 160, 3), np.uint8)
-    assert preset("nature_cnn", larger).filters == derive_filters(84, 84)
+    assert preset("nature_cnn", larger).filters == ConvLayer2d.derived((84, 84))
 
 
 def test_dreamer_cnn_leaves_4_by_4_of_64_pixels():

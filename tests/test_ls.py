@@ -77,7 +77,7 @@ def test_every_row_of_a_kind_has_the_same_columns(kind):
 
 def test_encoders_say_what_they_accept(capsys):
     encoders = listed(capsys, "encoders")["encoders"]
-    assert encoders["cnn"]["accepts"] == ["array", "image"]
+    assert encoders["cnn"]["accepts"] == ["array", "image", "stacked images"]
     assert {"vector", "integer vector", "array", "image"} <= {*encoders["mlp"]["accepts"]}
     assert encoders["one_hot"]["accepts"] == ["discrete", "multi_discrete", "multi_binary"]
     assert encoders["mlp"]["what"].startswith("Linear layers over the flattened observation")
@@ -87,7 +87,8 @@ def test_encoders_say_what_they_accept(capsys):
 
 def test_distributions_heads_and_algorithms_say_what_they_do(capsys):
     found = listed(capsys, "distributions", "heads", "algorithms")
-    assert found["distributions"]["diag_gaussian"]["accepts"][0] == "vector"
+    assert found["distributions"]["diag_gaussian"]["accepts"] == ["vector", "array"]
+    assert found["distributions"]["dirichlet"]["accepts"] == ["simplex"]
     assert "discrete" in found["distributions"]["categorical"]["accepts"]
     assert found["heads"]["value"]["gives"] == "ValueFunctionAPI"
     assert found["algorithms"]["ppo"]["requires"] == ["PolicyAPI", "ValueFunctionAPI"]
@@ -127,7 +128,7 @@ def test_files_of_ones_own_are_listed_with_their_comment_and_place(home, capsys)
     short = found["environments"]["short"]
     assert (short["id"], short["what"]) == ("CartPole-v1", "Twenty steps")
     assert short["origin"] == "conf/env/short.yaml"
-    assert found["encoders"]["my_cnn"]["accepts"] == ["array", "image"]
+    assert found["encoders"]["my_cnn"]["accepts"] == ["array", "image", "stacked images"]
     mine = found["experiments"]["mine"]
     assert (mine["what"], mine["chooses"]) == ("What I try", ["env=short"])
 
@@ -200,7 +201,7 @@ def test_piped_text_is_aligned_and_never_cut(capsys):
     for row in rows:
         assert row[what - 2 : what] == row[accepts - 2 : accepts] == "  "
         assert row[accepts] != " "
-    assert any(row.endswith("vector, integer vector, array, image") for row in rows)
+    assert any(row.endswith("vector, integer vector, array, image, stacked images") for row in rows)
     assert not any(line.endswith(" ") for line in (head, *rows))
 
 

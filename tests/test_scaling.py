@@ -33,7 +33,7 @@ def scaled(space, obs, **options):
         (spaces.Box(-2.0, 2.0, (9, 9, 3)), "none"),
     ],
 )
-@pytest.mark.parametrize("tag", ["mlp", "residual_mlp", "cnn", "impala_cnn"])
+@pytest.mark.parametrize("tag", ["mlp", "residual_mlp", "cnn", "impala_cnn", "set", "conv1d"])
 def test_what_is_done_can_be_read_in_the_resolved_config(tag, space, scaling):
     config = EncoderConfig.parse(tag)
     if config.refusal(space) is None:

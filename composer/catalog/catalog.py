@@ -11,12 +11,14 @@ import yaml
 
 from composer.blueprint.nodes import GIVEN, Reason, Tried
 from composer.catalog.rules import ActionRule, CatalogConfig, ObservationRule, in_order
+from composer.catalog.unactable import why_unactable
 from composer.composites import Composite
 from composer.config import Auto
 from composer.distributions.base import DistributionConfig
 from composer.encoders.base import EncoderConfig
 from composer.errors import CompositionError, Problem, at_path, did_you_mean, nearest_first
-from composer.fixes import line
+from composer.fixes import entry_line
+from composer.problems import either
 from composer.spaces import describe, facts
 
 Part = TypeVar("Part", bound=EncoderConfig | DistributionConfig)
@@ -159,12 +161,14 @@ class _Tree(Generic[Part]):
                 return tuple(tried), rule
         fitting = fitting_types(self.family, space)
         own_rule = "a rule of your own in catalog"
+        why = why_unactable(space) if self.family is DistributionConfig else None
         raise CompositionError(
             Problem(
                 "\n".join(
                     [
                         f"no rule of the catalog chooses the {self.family.family} of "
                         f"{describe(space)}",
+                        *([why] if why else []),
                         *(f"rule `{item.rule}` does not apply: {item.mismatch}" for item in tried),
                     ]
                 ),
@@ -188,12 +192,14 @@ class _Tree(Generic[Part]):
 def _no_child(name: str, config: Any, space: gym.Space, path: str) -> Problem:
     """The problem of a child for which the space has no part."""
     keys = nearest_first(name, config.child_spaces(space))
+    child = config.children[name]
+    said = child.brief() if isinstance(child, Auto) else child.model_dump(exclude_unset=True)
     return Problem(
         f"{describe(space)} has no part `{name}`{did_you_mean(name, keys)}",
         path=f"{path}.children.{name}",
-        value=config.children[name].type,
+        value=said,
         valid=keys,
-        fix=line(f"{path}.children.{keys[0]}", config.children[name].type) if keys else None,
+        fix=entry_line(f"{path}.children.{keys[0]}", said) if keys else None,
     )
 
 
@@ -242,7 +248,7 @@ def _with_hints(
         problems.append(
             Problem(
                 f"rule `{name}` chooses {family.family} `{chosen.type}`, which has no option "
-                f"`{key}`; it belongs to {' and '.join(owners)}{unable}",
+                f"`{key}`; it belongs to {either(owners)}{unable}",
                 path=f"{path}.{key}",
                 value=hints[key],
                 valid=nearest_first(key, set(type(chosen).model_fields) - {"type"}),

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from composer.config import Family, Size
+from composer.encoders._pooling import AttentionPooling
 
 
 class CombinerConfig(Family, family="combiner", default="concat"):
@@ -65,6 +66,36 @@ class Sum(nn.Module):
     def forward(self, features: list[Tensor]) -> Tensor:
         """`(*B, F_i)` each → `(*B, width)`."""
         return _projected(self.projections, features).sum(-2)
+
+
+class AttentionConfig(CombinerConfig):
+    """Each is brought to one width; then a mean with weights that depend on what they say."""
+
+    type: Literal["attention"] = "attention"
+    width: Size = 128
+    heads: Size = 4
+
+    def out_dim(self, widths: Sequence[int]) -> int:
+        return self.width
+
+    def build(self, widths: Sequence[int]) -> nn.Module:
+        return Attention(
+            projections=_projections(widths, self.width),
+            pooling=AttentionPooling(features=self.width, heads=self.heads),
+        )
+
+
+class Attention(nn.Module):
+    """Projects, so that each child is one element, and pools the elements by attention."""
+
+    def __init__(self, *, projections: nn.ModuleList, pooling: AttentionPooling) -> None:
+        super().__init__()
+        self.projections = projections
+        self.pooling = pooling
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        """`(*B, F_i)` each → `(*B, width)`."""
+        return self.pooling(_projected(self.projections, features))
 
 
 def _projections(widths: Sequence[int], width: int) -> nn.ModuleList:

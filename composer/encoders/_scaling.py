@@ -1,5 +1,6 @@
-"""How the numbers of a Box are scaled by their bounds before a network sees them."""
+"""How the numbers of a Box are scaled and normalised before a network sees them."""
 
+from collections import OrderedDict
 from typing import Literal, Self
 
 import gymnasium as gym
@@ -10,18 +11,22 @@ from torch import Tensor, nn
 from composer.config import Auto, AutoOr
 from composer.encoders.base import EncoderConfig
 from composer.errors import CompositionError, Problem
+from composer.running_norm import RunningNorm
 from composer.spaces import describe, image_layout
 
 Scaling = Literal["none", "unit", "symmetric"]
 
 
 class ScaledConfig(EncoderConfig):
-    """An encoder of a Box, whose bounds say how it is scaled."""
+    """An encoder of a Box, whose numbers are brought to a scale first."""
 
     scaling: AutoOr[Scaling] = Auto()
     """`unit`: from a component's bounds to [0, 1]; `symmetric`: to [-1, 1]; a component without
     bounds stays as it is. `auto` is `unit` for integers and for pixels from 0 to more than 1,
     `none` for other floats."""
+    norm: Literal["none", "running"] = "none"
+    """`running`: after `scaling`, each component less its running mean, divided by its running
+    standard deviation, clipped to ±10. What was collected is taken in after each update."""
 
     def with_scaling(self, space: gym.spaces.Box) -> Self:
         """The same config, with a scaling that is not `auto`.
@@ -41,6 +46,19 @@ class ScaledConfig(EncoderConfig):
                 )
             )
         return self
+
+    def scaler(self, space: gym.spaces.Box, components: tuple[int, ...] | None = None) -> nn.Module:
+        """Numbers of the space → float32, scaled and normalised; the config is resolved.
+
+        Args:
+            space: Of the observations.
+            components: The last axes, which have statistics of their own; all axes by default.
+        """
+        scale = rescale(space, self.scaling)
+        if self.norm == "none":
+            return scale
+        norm = RunningNorm(shape=space.shape if components is None else components)
+        return nn.Sequential(OrderedDict(scale=scale, norm=norm))
 
 
 def has_bounds(space: gym.spaces.Box) -> np.ndarray:

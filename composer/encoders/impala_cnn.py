@@ -29,7 +29,7 @@ class ImpalaCNNEncoderConfig(ImageEncoderConfig):
     def resolve(self, space: gym.Space) -> Self:
         return self.with_pixels(space)
 
-    def out_shape(self, space: gym.Space) -> tuple[int, int, int]:
+    def out_shape(self, space: gym.Space) -> tuple[int, ...]:
         channels, height, width = self.in_shape(space)
         for _ in self.channels:
             height, width = -(-height // 2), -(-width // 2)

@@ -5,7 +5,7 @@ from typing import Literal, Self
 import gymnasium as gym
 from torch import Tensor, nn
 
-from composer.encoders._scaling import ScaledConfig, rescale
+from composer.encoders._scaling import ScaledConfig
 from composer.layers import HiddenLayers
 from composer.spaces import describe, flat_dim
 
@@ -31,7 +31,7 @@ class MLPEncoderConfig(ScaledConfig, HiddenLayers):
         assert isinstance(space, gym.spaces.Box)
         return MLPEncoder(
             rank=len(space.shape),
-            scaling=rescale(space, self.scaling),
+            scaling=self.scaler(space),
             layers=self.stack(flat_dim(space)),
         )
 

@@ -6,7 +6,7 @@ import gymnasium as gym
 from torch import nn
 
 from composer.config import Size
-from composer.encoders._scaling import ScaledConfig, rescale
+from composer.encoders._scaling import ScaledConfig
 from composer.encoders.mlp import MLPEncoder
 from composer.layers import (
     ACTIVATIONS,
@@ -26,8 +26,8 @@ class ResidualMLPEncoderConfig(ScaledConfig):
     """Pre-norm residual blocks, as SimBa's (Lee et al., 2024, arXiv:2410.09754, section 4).
 
     A linear layer, the blocks, and a layer norm. A block adds to its input what two linear layers
-    make of its layer norm. SimBa also normalises the observation by running statistics; this
-    does not.
+    make of its layer norm. SimBa also normalises the observation by running statistics: that is
+    `norm: running`.
     """
 
     type: Literal["residual_mlp"] = "residual_mlp"
@@ -59,7 +59,7 @@ class ResidualMLPEncoderConfig(ScaledConfig):
         bias = self.bias_initializer
         return MLPEncoder(
             rank=len(space.shape),
-            scaling=rescale(space, self.scaling),
+            scaling=self.scaler(space),
             layers=nn.Sequential(
                 linear(flat_dim(space), self.features, self.input_initializer, bias),
                 *(self._block() for _ in range(self.blocks)),

@@ -119,6 +119,10 @@ class ComposedRLModule(RLModule):
     def _forward_inference(self, batch: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
         return self._run(batch, self._inferring)
 
+    def _observe(self, obs: Nested) -> None:
+        for trunk in self._trunks.values():
+            trunk(obs)
+
     def run_head(
         self, column: str, batch: Mapping[str, Any], embeddings: Mapping[str, Tensor] | None = None
     ) -> Any:

@@ -24,6 +24,7 @@ from composer.files import (
     write_tensors,
 )
 from composer.masks import mask_key
+from composer.running_norm import gathering
 from composer.spaces import (
     Nested,
     canonical,
@@ -158,6 +159,10 @@ class RLModule(nn.Module):
     def _forward_inference(self, batch: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
         return self._forward(batch, **kwargs)
 
+    def _observe(self, obs: Nested) -> None:
+        """Runs every part that holds a running norm on observations, once."""
+        self._forward_train({Columns.OBS: obs})
+
     def get_train_action_dist_cls(self) -> type[Distribution] | ActionDistribution:
         """What makes a distribution from `action_dist_inputs` in training."""
         return self.catalog.distribution(self.action_space).config.bind(self.action_space)
@@ -228,6 +233,23 @@ class RLModule(nn.Module):
             raise ModuleError(f"what the forward returned has no `{Columns.ACTION_DIST_INPUTS}`")
         return self._bound[phase](inputs, mask)
 
+    def resample_noise(
+        self, step: int, num_envs: int, generator: torch.Generator | None = None
+    ) -> None:
+        """Before step t of a rollout: exploration noise that is held is drawn anew where it is due.
+
+        Args:
+            step: t; at 0 it is due everywhere.
+            num_envs: Rows of the batches that follow, each with noise of its own.
+            generator: The stream that it is drawn from; torch's global one by default.
+        """
+        for part in self._action_parts:
+            part.resample_noise(step, num_envs, generator)
+
+    @functools.cached_property
+    def _action_parts(self) -> list[ActionDistribution]:
+        return [part for part in self.modules() if isinstance(part, ActionDistribution)]
+
     def _distribution_for(self, phase: Phase) -> ActionDistribution:
         makers = {
             "train": self.get_train_action_dist_cls,
@@ -294,6 +316,18 @@ class RLModule(nn.Module):
             if wrong := misfit(self.observation_space, obs):
                 raise ModuleError(wrong) from error
             raise
+
+    def observe(self, obs: Nested) -> None:
+        """Takes observations into the statistics of the module's running norms.
+
+        Drivers give each observation that counts once, after the update that learnt from it: from
+        the start of a collection through all its epochs the statistics stay as they are.
+
+        Args:
+            obs: Tensors nested as the observation space is, `(B, …)`.
+        """
+        with gathering(self), torch.no_grad():
+            self._observe(obs)
 
     def _finish(
         self,

@@ -7,14 +7,20 @@ import gymnasium as gym
 from torch import Tensor
 
 from composer.algorithms.base import OnPolicyConfig
+from composer.columns import Columns
 from composer.environments.base import TrainingReward
 from composer.executors import make_executor
 from composer.module.rl_module import RLModule
+from composer.running_norm import running_norms
 from composer.seeds import torch_generator
+from composer.spaces import leaves, map_structure
 from composer.training.base import Driver, Iteration
 from composer.training.collector import Collector
 from composer.training.reward_scale import RewardScale
 from composer.training.rollouts import Rollout
+
+AT_ONCE = 1024
+"""Observations that running norms take in at a time."""
 
 
 def build(
@@ -55,6 +61,8 @@ class OnPolicyDriver(Driver):
             RewardScale(envs.num_envs, config.gamma) if config.reward_scaling == "running" else None
         )
 
+        self.normalises = bool(running_norms(module))
+
     def restart(self, seed: int) -> None:
         self.collector.restart(seed)
         if self.reward_scale is not None:
@@ -69,8 +77,19 @@ class OnPolicyDriver(Driver):
         before_update()
         if self.reward_scale is not None:
             self.reward_scale(self.rollout)
-        metrics = self.algorithm.update(self.rollout.batch(self.module.device), progress)
+        batch = self.rollout.batch(self.module.device)
+        metrics = self.algorithm.update(batch, progress)
+        if self.normalises:
+            self._observe(batch)
         return Iteration(env_steps, episodes, metrics)
+
+    def _observe(self, batch: Mapping[str, Any]) -> None:
+        """Gives the module's running norms the observations acted on, those of dummies left out."""
+        counted = batch[Columns.LOSS_MASK]  # (N, T)
+        obs = map_structure(lambda leaf: leaf[:, :-1][counted], batch[Columns.OBS])
+        for start in range(0, len(leaves(obs)[0]), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            self.module.observe(map_structure(lambda leaf, part=part: leaf[part], obs))
 
     def get_tensors(self) -> dict[str, Tensor]:
         return {
