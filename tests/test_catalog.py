@@ -54,6 +54,8 @@ def problem(call, kind=CompositionError):
         (spaces.Discrete(1025), "embedding", "many_choices"),
         (spaces.MultiDiscrete([600, 500]), "embedding", "many_choices"),
         (spaces.MultiBinary(1025), "one_hot", "discrete"),
+        (spaces.Text(3), "text", "text"),
+        (spaces.Sequence(VECTOR), "sequence", "sequence"),
     ],
 )
 def test_the_default_tree_chooses_an_encoder(space, tag, name):
@@ -182,6 +184,8 @@ def test_no_match_lists_each_rule_and_why_it_does_not_apply():
         "multi_binary",
         "rule `dict` does not apply: kind is box, not dict",
         "rule `tuple` does not apply: kind is box, not tuple",
+        "rule `text` does not apply: kind is box, not text",
+        "rule `sequence` does not apply: kind is box, not sequence",
     ]
     assert (found.path, found.value) == ("model.encoder", "auto")
     assert found.valid == ("mlp", "residual_mlp")

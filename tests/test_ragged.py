@@ -322,6 +322,17 @@ SHORT = {"values": np.zeros((2, 3), np.int64), "lengths": np.array([2, 4])}
         ),
         (spaces.Dict(a=TEXT), {"a": ("x",)}, "the observation['a'][0] has the character 'x'"),
         (spaces.Tuple([TEXT]), "ab", "the observation is not nested as Tuple(Text"),
+        (TEXT, np.array("ab", object), "the observation is of the type ndarray"),
+        (
+            spaces.OneOf([POINT]),
+            (torch.zeros(2, 2),),
+            "the observation[0] is of the type Tensor, which is not in OneOf",
+        ),
+        (
+            spaces.Sequence(POINT),
+            {"values": (), "lengths": []},
+            "the observation is not of the form of Sequence(Box(2,) float32)",
+        ),
     ],
     ids=str,
 )

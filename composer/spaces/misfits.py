@@ -38,6 +38,8 @@ def misfit(
         _check(space, values, name, axes)
     except _Misfit as wrong:
         return str(wrong)
+    except MISTAKES as error:  # a form that nothing below foresees
+        return f"{name} is not of the form of {describe(space)}: {error!r}"
     return None
 
 
@@ -58,7 +60,7 @@ def _check(space: gym.Space, values: Nested, name: str, axes: int | None) -> Non
         _check_canonical(space, values, name)
     elif axes == 0 or (axes is None and is_sample(space, values)):
         _check_sample(space, values, name)
-    elif isinstance(values, tuple | list | np.ndarray):
+    elif isinstance(values, tuple | list) or (isinstance(values, np.ndarray) and values.ndim):
         for i, sample in enumerate(values):
             _check_sample(space, sample, f"{name}[{i}]")
     else:
