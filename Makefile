@@ -10,7 +10,7 @@ STAMP := .venv/.installed
 export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: train test fuzz check schema bench experiments clean
+.PHONY: train test fuzz check schema docs bench experiments clean
 
 train: $(STAMP)
 	$(BIN)/composer train $(ARGS)
@@ -32,6 +32,9 @@ schema: $(STAMP)
 	for name in $$(cd conf/schema && find . -name '*.json' | sed 's|^./||; s|.json$$||'); do \
 		$(BIN)/composer schema $$name > conf/schema/$$name.json; \
 	done
+
+docs: $(STAMP)
+	$(BIN)/python docs/spaces.py
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.bench $(ARGS)
