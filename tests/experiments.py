@@ -36,7 +36,10 @@ def experiment(env: str | dict[str, Any] = "Counter", **data: Any) -> Experiment
     """
     if isinstance(env, str):
         env = {"id": f"composer.testing:{env}-v0", "num_envs": 2}
-    algorithm = {"type": "ppo", "rollout_steps": 8, "num_minibatches": 2, "epochs": 2}
+    algorithm = data.get("algorithm", {})
+    if algorithm.get("type", "ppo") == "ppo":
+        small = {"type": "ppo", "rollout_steps": 8, "num_minibatches": 2, "epochs": 2}
+        algorithm = small | algorithm
     return Experiment.from_data(
         {
             "env": {"type": "gym"} | env,
@@ -47,7 +50,7 @@ def experiment(env: str | dict[str, Any] = "Counter", **data: Any) -> Experiment
             "logging": {"every": 0},
             "total_steps": 64,
             **data,
-            "algorithm": algorithm | data.get("algorithm", {}),
+            "algorithm": algorithm,
         }
     )
 

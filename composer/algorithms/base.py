@@ -119,6 +119,9 @@ class OffPolicyConfig(AlgorithmConfig):
     def problems(self, num_envs: int) -> list[Problem]:
         return self.replay.problems(num_envs, self.batch_size, self.n_step)
 
+    @abstractmethod
+    def build(self, module: RLModule, generator: torch.Generator) -> "OffPolicyAlgorithm": ...
+
 
 class Algorithm(ABC):
     """Owns a module's loss, its optimiser and the numbers that change while it learns.

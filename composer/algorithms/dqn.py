@@ -31,7 +31,7 @@ from composer.optimisers import (
     schedule_factor,
     set_lr,
 )
-from composer.spaces import Nested, SpaceFacts, category_counts, describe, map_structure
+from composer.spaces import Nested, SpaceFacts, category_counts, describe
 
 Positive = Annotated[float, Field(gt=0.0)]
 
@@ -182,7 +182,7 @@ class DQN(OffPolicyAlgorithm):
         return loss, [q.detach().mean(), goal.mean(), errors.mean()]
 
     def _goal(self, values: Tensor, batch: Mapping[str, Any]) -> Tensor:
-        """r + γᵏ · value of what followed, unless the episode ended there; `(B,)`."""
+        """R + γᵏ · value of what followed, unless the episode ended there; `(B,)`."""
         going_on = 1.0 - batch[Columns.TERMINATEDS].float()
         return batch[Columns.REWARDS] + batch[Columns.DISCOUNTS] * going_on * values
 
@@ -226,7 +226,7 @@ class DQN(OffPolicyAlgorithm):
 
 
 def _at(values: Tensor, places: Tensor) -> Tensor:
-    """values `(B, n, Z)` at places `(B, branches)` → `(B, branches, Z)`."""
+    """Values `(B, n, Z)` at places `(B, branches)` → `(B, branches, Z)`."""
     return values.gather(1, places.unsqueeze(-1).expand(-1, -1, values.shape[-1]))
 
 
@@ -258,6 +258,7 @@ def move_targets(module: TargetNetworkAPI, tau: float) -> None:
     """Moves each copy towards its original by the fraction `tau`; buffers are taken as they are."""
     with torch.no_grad():
         for network, copy in module.get_target_network_pairs():
-            torch._foreach_lerp_(list(copy.parameters()), list(network.parameters()), tau)
+            for own, new in zip(copy.parameters(), network.parameters(), strict=True):
+                own.lerp_(new, tau)
             for own, new in zip(copy.buffers(), network.buffers(), strict=True):
                 own.copy_(new)

@@ -1,7 +1,7 @@
 """Collector: steps a vector environment and fills rollouts."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import gymnasium as gym
 import numpy as np
@@ -9,11 +9,11 @@ import torch
 
 from composer.environments.base import TrainingReward
 from composer.executors import Executor
+from composer.module.rl_module import Step
 from composer.spaces import Nested
 from composer.training.infos import info_of
 from composer.training.masks import MaskReader
 from composer.training.observations import with_canonical_observations
-from composer.training.rollouts import Rollout
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,34 @@ class Episode:
     env: int
     info: dict[str, Any] = field(default_factory=dict)
     """The environment's own `info` of the last step."""
+
+
+class Record(Protocol):
+    """What is filled step by step: a rollout, or a replay."""
+
+    steps: int
+    """T, steps of each environment that are added at a time."""
+
+    def write_observation(
+        self, t: int, obs: Nested, is_first: np.ndarray, state: Nested = None
+    ) -> None:
+        """What was seen at step t, up to T."""
+        ...
+
+    def write_action(self, t: int, step: Step, action_mask: Nested = None) -> None:
+        """What was done there."""
+        ...
+
+    def write_outcome(
+        self,
+        t: int,
+        rewards: np.ndarray,
+        terminated: np.ndarray,
+        truncated: np.ndarray,
+        counted: np.ndarray,
+    ) -> None:
+        """What came of it; `counted` is False at dummy steps."""
+        ...
 
 
 class Collector:
@@ -64,8 +92,8 @@ class Collector:
         self.lengths = np.zeros(self.num_envs, np.int64)
         self.action_mask = self.read_mask(self.obs, infos, self.ended, self.lengths)
 
-    def collect(self, rollout: Rollout) -> tuple[int, list[Episode]]:
-        """Fills the rollout.
+    def collect(self, rollout: Record) -> tuple[int, list[Episode]]:
+        """Fills a rollout, or adds to a replay.
 
         Returns:
             Environment steps taken, dummy steps not counted, and the episodes that ended.

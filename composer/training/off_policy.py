@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from composer.algorithms.base import OffPolicyAlgorithm, OffPolicyConfig
-from composer.environments.base import TrainingReward
 from composer.columns import Columns
+from composer.environments.base import TrainingReward
 from composer.executors import Executor, make_executor
 from composer.module.rl_module import RLModule, Step
 from composer.running_norm import running_norms
@@ -47,7 +47,6 @@ class OffPolicyDriver(Driver):
         self.actions = torch_generator(seed, "actions", module.device)
         self.draws = torch_generator(seed, "replay")
         self.algorithm = config.build(module, torch_generator(seed, "minibatches"))
-        assert isinstance(self.algorithm, OffPolicyAlgorithm)
         self.env_steps = 0
         self.owed = 0.0
         self.collector = Collector(
