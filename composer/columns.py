@@ -24,3 +24,7 @@ class Columns:
     EMBEDDINGS = "embeddings"
     ADVANTAGES = "advantages"
     VALUE_TARGETS = "value_targets"
+    DISCOUNTS = "discounts"
+    NEXT_ACTION_MASK = "next_action_mask"
+    WEIGHTS = "weights"
+    INDICES = "indices"
