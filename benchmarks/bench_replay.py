@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
+from composer.columns import Columns
 from composer.module.rl_module import Step
 from composer.replay_config import PrioritisedConfig
 from composer.training.replay import Replay
@@ -29,13 +30,15 @@ CASES: dict[str, tuple[spaces.Box, int, int]] = {
 
 
 def filled(space: spaces.Box, num_envs: int, capacity: int, **options) -> Replay:
-    """A full replay; its arrays are written as a whole, which takes no time."""
+    """A full replay, laid down as a whole after its first step."""
     replay = Replay(space, num_envs, capacity, gamma=0.99, **options)
-    obs, never = np.zeros((num_envs, *space.shape), space.dtype), np.zeros(num_envs, np.bool_)
-    for t in range(replay.ring.length):
-        replay.write_observation(t, obs, never)
-        replay.write_action(t, Step(torch.zeros(num_envs, dtype=torch.int64), None))
-        replay.write_outcome(t, np.zeros(num_envs), never, never, ~never)
+    never, ring = np.zeros(num_envs, np.bool_), replay.ring
+    replay.write_observation(0, np.zeros((num_envs, *space.shape), space.dtype), never)
+    replay.write_action(0, Step(torch.zeros(num_envs, dtype=torch.int64), None))
+    for array in ring.storage.arrays.values():
+        array.fill(0)
+    ring.outcomes[Columns.LOSS_MASK] = True
+    ring.end, replay.size = 2 * ring.length, num_envs * (ring.length - 1 - replay.n_step)
     return replay
 
 
@@ -44,8 +47,9 @@ def sb3(space: spaces.Box, num_envs: int, capacity: int):
     from stable_baselines3.common.buffers import ReplayBuffer
 
     buffer = ReplayBuffer(capacity, space, ACTION, device="cpu", n_envs=num_envs)
-    for array in (buffer.observations, buffer.next_observations, buffer.actions, buffer.rewards):
-        array.fill(0)
+    for array in vars(buffer).values():
+        if isinstance(array, np.ndarray):
+            array.fill(0)  # memory that was never written is read from one page
     buffer.full = True
     return buffer
 

@@ -50,7 +50,7 @@ class Storage:
         self.arrays[column] = _put(self.arrays[column], t, value)
 
     def load(self, column: str, value: Nested, length: int) -> None:
-        """Replaces a column by one of T steps, of which `value` `(N, at most T, …)` is the start."""
+        """Replaces a column by one of T steps that begins with `value`, `(N, at most T, …)`."""
         self._allocate(column, value, length, axes=2)
         map_structure(lay_first, self.arrays[column], value)
 

@@ -15,6 +15,9 @@ from composer.spaces import Nested, map_structure
 from composer.training.replay.priorities import Priorities
 from composer.training.replay.ring import Ring
 
+PAIRS = {Columns.OBS: Columns.NEXT_OBS, Columns.ACTION_MASK: Columns.NEXT_ACTION_MASK}
+"""Columns that a transition has at both of its ends."""
+
 
 class Replay:
     """Transitions of n steps, out of the last `capacity` steps of N environments.
@@ -156,8 +159,8 @@ class Replay:
     def _uniform(self, batch_size: int, generator: torch.Generator) -> np.ndarray:
         """Flat indices; a dummy step is drawn again, so that the others are equally likely."""
         indices = self._draw(batch_size, generator)
-        while not (drawn := self._is_counted(indices)).all():
-            again = np.flatnonzero(~drawn)
+        while np.count_nonzero(counted := self._is_counted(indices)) < batch_size:
+            again = np.flatnonzero(~counted)
             indices[again] = self._draw(len(again), generator)
         return indices
 
@@ -180,20 +183,20 @@ class Replay:
         self.entered = start, end
 
     def _transitions(self, indices: np.ndarray) -> dict[str, Nested]:
-        take = self.ring.take
         rewards, terminated, taken = self._returns(indices)
         following = self.ring.ahead(indices, taken)
         columns = {
-            Columns.OBS: take(Columns.OBS, indices),
-            Columns.NEXT_OBS: take(Columns.OBS, following),
-            Columns.ACTIONS: take(Columns.ACTIONS, indices),
+            Columns.ACTIONS: self.ring.take(Columns.ACTIONS, indices),
             Columns.REWARDS: rewards,
             Columns.TERMINATEDS: terminated,
-            Columns.DISCOUNTS: self.gammas[taken],
+            Columns.DISCOUNTS: self.gammas.take(taken),
         }
-        if Columns.ACTION_MASK in self.ring.storage.arrays:
-            columns[Columns.ACTION_MASK] = take(Columns.ACTION_MASK, indices)
-            columns[Columns.NEXT_ACTION_MASK] = take(Columns.ACTION_MASK, following)
+        ends = np.concatenate([indices, following])
+        for column, following_column in PAIRS.items():
+            if column in self.ring.storage.arrays:
+                both = self.ring.take(column, ends)  # (2B, …)
+                columns[column] = map_structure(lambda leaf: leaf[: len(indices)], both)
+                columns[following_column] = map_structure(lambda leaf: leaf[len(indices) :], both)
         return columns
 
     def _returns(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

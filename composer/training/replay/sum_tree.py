@@ -36,7 +36,7 @@ class SumTree:
         nodes[at] = values
         for _ in range(self.depth):
             at = at >> 1
-            nodes[at] = nodes[2 * at] + nodes[2 * at + 1]
+            nodes[at] = nodes.take(2 * at) + nodes.take(2 * at + 1)
 
     def set_all(self, values: np.ndarray) -> None:
         """Changes all the numbers, `(size,)`."""
@@ -59,9 +59,9 @@ class SumTree:
         left_of, at = amounts.copy(), np.ones(len(amounts), np.int64)
         for _ in range(self.depth):
             at = 2 * at
-            left = nodes[at]
+            left = nodes.take(at)
             # Rounding may leave an amount beyond a sum: nothing is to the right of it then.
-            right = (left_of >= left) & (nodes[at + 1] > 0)
-            left_of -= np.where(right, left, 0.0)
+            right = (left_of >= left) & (nodes.take(at + 1) > 0)
+            left_of -= left * right
             at += right
         return at - self.first_leaf
