@@ -143,6 +143,13 @@ def test_masks_come_with_the_step_and_with_its_successor_and_were_free_before_th
         assert columns[column].tolist() == [masks[int(x)] for x in columns[obs]]
 
 
+def test_a_step_without_a_mask_is_free_where_another_had_one_before():
+    replay = replay_of(3)
+    for mask in [np.array([[False, True]])] * 3 + [None] * 3:
+        put(replay, [[0.0]], mask=mask)
+    assert replay.sample(1, stream())[Columns.ACTION_MASK].tolist() == [[True, True]]
+
+
 class Numbered(Counter):
     """Counts on in one episode after the other: no number is seen twice, and 1000 is an episode."""
 
@@ -337,6 +344,13 @@ def test_a_replay_goes_on_from_its_state_with_the_same_batches(prioritised, step
             assert torch.equal(left, right)
         for replay, columns in zip((one, two), batches, strict=True):
             replay.update_priorities(columns[Columns.INDICES], torch.arange(9.0))
+
+
+def test_a_replay_that_was_uniform_can_go_on_by_priority():
+    one, two = replay_of(10), replay_of(10, prioritised=PrioritisedConfig())
+    numbered(one, 25)
+    two.set_state(one.get_tensors(), one.get_numbers())
+    assert transitions(one) == transitions(two)
 
 
 def test_the_state_of_other_rows_is_refused():

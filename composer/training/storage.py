@@ -8,7 +8,7 @@ import torch
 
 from composer.columns import Columns
 from composer.masks import FREE
-from composer.spaces import Nested, map_structure, zeros
+from composer.spaces import Nested, leaves, map_structure, zeros
 
 FILL = {Columns.ACTION_MASK: FREE}
 """What stands where nothing was written, if not 0: steps before the first mask were free."""
@@ -48,6 +48,11 @@ class Storage:
         if column not in self.arrays:
             self._allocate(column, value, length, axes=1)
         self.arrays[column] = _put(self.arrays[column], t, value)
+
+    def clear(self, column: str, t: int) -> None:
+        """Step t as it was before anything was written."""
+        for leaf in leaves(self.arrays[column]):
+            leaf[:, t] = FILL.get(column, 0)
 
     def load(self, column: str, value: Nested, length: int) -> None:
         """Replaces a column by one of T steps that begins with `value`, `(N, at most T, …)`."""

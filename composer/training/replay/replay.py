@@ -15,7 +15,7 @@ from composer.spaces import Nested, map_structure
 from composer.training.replay.priorities import Priorities
 from composer.training.replay.ring import Ring
 
-PAIRS = {Columns.OBS: Columns.NEXT_OBS, Columns.ACTION_MASK: Columns.NEXT_ACTION_MASK}
+AT_BOTH_ENDS = {Columns.OBS: Columns.NEXT_OBS, Columns.ACTION_MASK: Columns.NEXT_ACTION_MASK}
 """Columns that a transition has at both of its ends."""
 
 
@@ -191,12 +191,10 @@ class Replay:
             Columns.TERMINATEDS: terminated,
             Columns.DISCOUNTS: self.gammas.take(taken),
         }
-        ends = np.concatenate([indices, following])
-        for column, following_column in PAIRS.items():
+        for column, next_column in AT_BOTH_ENDS.items():
             if column in self.ring.storage.arrays:
-                both = self.ring.take(column, ends)  # (2B, …)
-                columns[column] = map_structure(lambda leaf: leaf[: len(indices)], both)
-                columns[following_column] = map_structure(lambda leaf: leaf[len(indices) :], both)
+                columns[column] = self.ring.take(column, indices)
+                columns[next_column] = self.ring.take(column, following)
         return columns
 
     def _returns(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -224,7 +222,6 @@ class Replay:
         priorities = None if self.priorities is None else self.priorities.get_numbers()
         return {
             "ring": self.ring.get_numbers(),
-            "size": self.size,
             "entered": list(self.entered),
             "priorities": priorities,
         }
@@ -236,7 +233,8 @@ class Replay:
             CheckpointError: It was kept for other environments, or for longer or shorter rows.
         """
         self.ring.set_state(tensors, numbers["ring"])
-        self.size = numbers["size"]
-        self.entered = tuple(numbers["entered"])
+        self.size, self.entered = self._counted(*self.open), (0, 0)
         if self.priorities is not None and numbers["priorities"] is not None:
             self.priorities.set_state(tensors, numbers["priorities"])
+            start, end = numbers["entered"]
+            self.entered = start, end

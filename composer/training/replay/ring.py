@@ -65,6 +65,8 @@ class Ring:
         self._write(Columns.ACTIONS, step.actions)
         if action_mask is not None:
             self._write(Columns.ACTION_MASK, action_mask)
+        elif Columns.ACTION_MASK in self.storage.arrays:
+            self.storage.clear(Columns.ACTION_MASK, self.end % self.length)
 
     def write_outcome(self, *outcome: np.ndarray) -> None:
         """What came of it, `(N,)` each, in the order of `OUTCOME`; the step is whole."""
