@@ -19,7 +19,7 @@ FLOORS = [
     ["apis"],
     ["encoders", "memories"],
     ["heads"],
-    ["model_config"],
+    ["model_config", "replay_config"],
     ["module.rl_module", "module.composed"],
     ["blueprint"],
     ["optimisers"],

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from composer.columns import Columns
-from composer.masks import FREE
 from composer.module.rl_module import Step
-from composer.spaces import Nested, map_structure, to_tensors, zeros
+from composer.spaces import Nested, to_tensors
+from composer.training.storage import Storage
 
 
 class Rollout:
@@ -31,23 +31,22 @@ class Rollout:
     def __init__(self, observation_space: gym.Space, num_envs: int, steps: int) -> None:
         self.num_envs = num_envs
         self.steps = steps
-        self.arrays: dict[str, Nested] = {
-            Columns.OBS: zeros(observation_space, (num_envs, steps + 1)),
-            Columns.IS_FIRST: np.zeros((num_envs, steps + 1), np.bool_),
-            Columns.REWARDS: np.zeros((num_envs, steps), np.float32),
-            Columns.TERMINATEDS: np.zeros((num_envs, steps), np.bool_),
-            Columns.TRUNCATEDS: np.zeros((num_envs, steps), np.bool_),
-            Columns.LOSS_MASK: np.zeros((num_envs, steps), np.bool_),
-        }
+        self.storage = Storage(num_envs)
+        self.arrays = self.storage.arrays
+        self.storage.add_space(Columns.OBS, observation_space, steps + 1)
+        self.storage.add(Columns.IS_FIRST, np.bool_, steps + 1)
+        self.storage.add(Columns.REWARDS, np.float32, steps)
+        for column in (Columns.TERMINATEDS, Columns.TRUNCATEDS, Columns.LOSS_MASK):
+            self.storage.add(column, np.bool_, steps)
 
     def write_observation(
         self, t: int, obs: Nested, is_first: np.ndarray, state: Nested = None
     ) -> None:
         """What was seen at step t, up to T: `(N, …)`, and the state the module saw it in."""
-        self.arrays[Columns.OBS] = _put(self.arrays[Columns.OBS], t, obs)
+        self.storage.write(Columns.OBS, t, obs, self.steps + 1)
         self.arrays[Columns.IS_FIRST][:, t] = is_first
         if state is not None:
-            self._write(Columns.STATE_IN, t, state, self.steps + 1)
+            self.storage.write(Columns.STATE_IN, t, state, self.steps + 1)
 
     def write_action(self, t: int, step: Step, action_mask: Nested = None) -> None:
         """What the module did at step t."""
@@ -59,9 +58,7 @@ class Rollout:
             (Columns.ACTION_MASK, action_mask),
         ):
             if value is not None:
-                # Steps before the first mask were free.
-                fill = FREE if column == Columns.ACTION_MASK else 0
-                self._write(column, t, value, self.steps, fill)
+                self.storage.write(column, t, value, self.steps)
 
     def write_outcome(
         self,
@@ -77,45 +74,6 @@ class Rollout:
         self.arrays[Columns.TRUNCATEDS][:, t] = truncated
         self.arrays[Columns.LOSS_MASK][:, t] = counted
 
-    def _write(self, column: str, t: int, value: Nested, length: int, fill: int = 0) -> None:
-        value = map_structure(_array, value)
-        if column not in self.arrays:
-            self.arrays[column] = map_structure(
-                lambda leaf: np.full((self.num_envs, length, *leaf.shape[1:]), fill, leaf.dtype),
-                value,
-            )
-        self.arrays[column] = _put(self.arrays[column], t, value)
-
     def batch(self, device: torch.device) -> dict[str, Any]:
         """The columns as tensors; on the CPU they share memory with the rollout."""
         return {column: to_tensors(array, device) for column, array in self.arrays.items()}
-
-
-def _array(leaf: Any) -> np.ndarray:
-    return leaf.detach().cpu().numpy() if isinstance(leaf, torch.Tensor) else np.asarray(leaf)
-
-
-def _put(whole: Nested, t: int, part: Nested) -> Nested:
-    """Lays `(N, …)` at step t of `(N, T, …)`; what is longer makes the whole longer."""
-    if isinstance(whole, dict):
-        return {key: _put(inner, t, part[key]) for key, inner in whole.items()}
-    if isinstance(whole, tuple):
-        return tuple(_put(inner, t, value) for inner, value in zip(whole, part, strict=True))
-    step = whole[:, t]
-    if part.shape == step.shape:
-        step[...] = part
-        return whole
-    whole = _grown(whole, part.shape[1:])
-    whole[:, t] = 0
-    whole[(slice(None), t, *map(slice, part.shape[1:]))] = part
-    return whole
-
-
-def _grown(whole: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """`(N, T, …)` with room for a shape along every axis; zeros where there was none."""
-    room = tuple(max(pair) for pair in zip(whole.shape[2:], shape, strict=True))
-    if room == whole.shape[2:]:
-        return whole
-    grown = np.zeros((*whole.shape[:2], *room), whole.dtype)
-    grown[tuple(map(slice, whole.shape))] = whole
-    return grown
