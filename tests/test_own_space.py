@@ -1,4 +1,4 @@
-"""A plugin with a space class of its own, an encoder for it, and a rule that chooses the encoder."""
+"""A plugin with a space class of its own, an encoder for it, and a rule that chooses that."""
 
 import json
 import sys
