@@ -55,17 +55,41 @@ def tried(strategy, check):
     each()
 
 
-@pytest.mark.parametrize("tag", EncoderConfig.tags())
-def test_an_encoder_does_what_it_must_in_every_space_it_takes(tag):
-    config = EncoderConfig.parse(tag)
+def configs(family, options):
+    """Every member of a family as it is by default, and some with options."""
+    said = [{"type": tag} for tag in family.tags()] + options
+    return [pytest.param(family.parse(one), id="-".join(map(str, one.values()))) for one in said]
+
+
+ENCODERS = configs(
+    EncoderConfig,
+    [
+        {"type": "mlp", "norm": "running"},
+        {"type": "mlp", "hidden": [], "layer_norm": True},
+        {"type": "cnn", "norm": "running", "conv_layer_norm": True},
+        {"type": "set", "pool": "attention"},
+        {"type": "embedding", "size": 3, "combine": "sum"},
+        {"type": "dict", "combine": "sum"},
+        {"type": "tuple", "combine": "attention"},
+    ],
+)
+DISTRIBUTIONS = configs(
+    DistributionConfig,
+    [
+        {"type": "diag_gaussian", "log_std": "dependent"},
+        {"type": "squashed_gaussian", "log_std": "independent"},
+    ],
+)
+
+
+@pytest.mark.parametrize("config", ENCODERS)
+def test_an_encoder_does_what_it_must_in_every_space_it_takes(config):
     tried(accepted_by(config).filter(without(UNSEEN)), partial(check_encoder, config))
 
 
-@pytest.mark.parametrize("tag", DistributionConfig.tags())
-def test_a_distribution_does_what_it_must_in_every_space_it_acts_in(tag):
-    config = DistributionConfig.parse(tag)
-    acted = accepted_by(config).filter(without(UNACTED))
-    tried(acted, partial(check_distribution, config))
+@pytest.mark.parametrize("config", DISTRIBUTIONS)
+def test_a_distribution_does_what_it_must_in_every_space_it_acts_in(config):
+    tried(accepted_by(config).filter(without(UNACTED)), partial(check_distribution, config))
 
 
 @generated

@@ -7,8 +7,8 @@ actions get on average (`random_return`), both at its default arguments.
 
     Bandit            which arm pays most?
     ContextualBandit  ... when a Discrete observation tells
-    MultiDiscreteBandit, MultiBinaryBandit, ImageBandit
-                      ... when a MultiDiscrete, a MultiBinary, an image tells
+    MultiDiscreteBandit, MultiBinaryBandit, ImageBandit, DictBandit
+                      ... when a MultiDiscrete, a MultiBinary, an image, two keys together tell
     TextBandit, SequenceBandit
                       ... when a word, a place in a sequence tells
     DigitsBandit, BitsBandit
@@ -31,6 +31,7 @@ from composer.testing.bandits import (
     Bandit,
     BitsBandit,
     ContextualBandit,
+    DictBandit,
     DigitsBandit,
     ImageBandit,
     MultiBinaryBandit,
@@ -52,6 +53,7 @@ __all__ = [
     "ContextualBandit",
     "Counter",
     "CounterVector",
+    "DictBandit",
     "DigitsBandit",
     "ImageBandit",
     "MaskedBandit",
@@ -73,6 +75,7 @@ PROBLEMS = (
     MultiDiscreteBandit,
     MultiBinaryBandit,
     ImageBandit,
+    DictBandit,
     TextBandit,
     SequenceBandit,
     DigitsBandit,
