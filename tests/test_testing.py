@@ -51,6 +51,8 @@ OPTIMAL = {
     testing.MultiDiscreteBandit: lambda obs: (obs - testing.MultiDiscreteBandit.START).sum() % 3,
     testing.MultiBinaryBandit: lambda obs: obs.sum(),
     testing.ImageBandit: brightest_quadrant,
+    testing.TextBandit: testing.TextBandit.WORDS.index,
+    testing.SequenceBandit: lambda obs: int(np.argmax(obs)),
     testing.DigitsBandit: lambda obs: obs,
     testing.BitsBandit: lambda obs: obs,
     testing.MaskedBandit: lambda mask: mask.nonzero()[0].max(),
