@@ -24,6 +24,7 @@ SETTINGS = {
     "MultiDiscreteBandit": (16_000, 32, {"epochs": 8, "entropy_coef": 0.05}),
     "MultiBinaryBandit": (12_000, 16, {"entropy_coef": 0.02}),
     "ImageBandit": (2_000, 8, {"lr": 1e-3, "entropy_coef": 0.02}),
+    "DictBandit": (3_000, 8, {"lr": 1e-3, "entropy_coef": 0.02}),
     "DigitsBandit": (8_000, 16, {}),
     "BitsBandit": (6_000, 16, {}),
     "MaskedBandit": (4_000, 8, {}),

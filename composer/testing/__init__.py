@@ -7,8 +7,8 @@ actions get on average (`random_return`), both at its default arguments.
 
     Bandit            which arm pays most?
     ContextualBandit  ... when a Discrete observation tells
-    MultiDiscreteBandit, MultiBinaryBandit, ImageBandit
-                      ... when a MultiDiscrete, a MultiBinary, an image tells
+    MultiDiscreteBandit, MultiBinaryBandit, ImageBandit, DictBandit
+                      ... when a MultiDiscrete, a MultiBinary, an image, two keys together tell
     DigitsBandit, BitsBandit
                       ... of several choices at once, a MultiDiscrete, a MultiBinary
     MaskedBandit      ... of those that are not forbidden, by `info` or by a key of the observation
@@ -29,6 +29,7 @@ from composer.testing.bandits import (
     Bandit,
     BitsBandit,
     ContextualBandit,
+    DictBandit,
     DigitsBandit,
     ImageBandit,
     MultiBinaryBandit,
@@ -48,6 +49,7 @@ __all__ = [
     "ContextualBandit",
     "Counter",
     "CounterVector",
+    "DictBandit",
     "DigitsBandit",
     "ImageBandit",
     "MaskedBandit",
@@ -67,6 +69,7 @@ PROBLEMS = (
     MultiDiscreteBandit,
     MultiBinaryBandit,
     ImageBandit,
+    DictBandit,
     DigitsBandit,
     BitsBandit,
     MaskedBandit,
