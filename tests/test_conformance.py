@@ -21,7 +21,7 @@ from composer.testing.strategies import accepted_by, action_spaces, observation_
 EXAMPLES = int(os.environ.get("CONFORMANCE_EXAMPLES", "20"))
 
 UNSEEN = {"graph", "oneof"}
-"""Kinds of observations that no encoder takes yet."""
+"""Kinds of observations whose encoders are not tried here yet."""
 
 generated = settings(
     max_examples=EXAMPLES,
@@ -55,9 +55,9 @@ def tried(strategy, check):
     each()
 
 
-def configs(family, options):
+def configs(family, options, skipped=()):
     """Every member of a family as it is by default, and some with options."""
-    said = [{"type": tag} for tag in family.tags()] + options
+    said = [{"type": tag} for tag in family.tags() if tag not in skipped] + options
     return [pytest.param(family.parse(one), id="-".join(map(str, one.values()))) for one in said]
 
 
@@ -72,6 +72,7 @@ ENCODERS = configs(
         {"type": "dict", "combine": "sum"},
         {"type": "tuple", "combine": "attention"},
     ],
+    skipped=UNSEEN,
 )
 DISTRIBUTIONS = configs(
     DistributionConfig,
