@@ -20,7 +20,8 @@ test: $(STAMP)
 	$(BIN)/python -m pytest -m slow
 
 fuzz: $(STAMP)
-	FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest -q tests/test_fuzz.py $(ARGS)
+	FUZZ_EXAMPLES=20000 CONFORMANCE_EXAMPLES=500 \
+		$(BIN)/python -m pytest -q tests/test_fuzz.py tests/test_conformance.py $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check
@@ -40,6 +41,7 @@ bench: $(STAMP)
 
 experiments: $(STAMP)
 	$(BIN)/python -m benchmarks.experiments $(ARGS)
+	test -n "$(ARGS)" || $(BIN)/python -m benchmarks.atari
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .hypothesis .ruff_cache

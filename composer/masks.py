@@ -58,7 +58,8 @@ def canonical_mask(space: gym.Space, mask: Nested, lead: tuple[int, ...] = ()) -
     else:
         with contextlib.suppress(ValueError):  # arrays of other lengths than one another
             return _canonical_leaf(space, mask, lead)
-    raise ValueError(f"the action mask of {describe(space)} must be {mask_form(space)}")
+    given = f", not {mask.shape[len(lead) :]}" if isinstance(mask, np.ndarray) else ""
+    raise ValueError(f"the action mask of {describe(space)} must be {mask_form(space)}{given}")
 
 
 def _canonical_leaf(space: gym.Space, mask: Nested, lead: tuple[int, ...]) -> Nested:

@@ -15,7 +15,7 @@ from composer.encoders.base import EncoderConfig
 from composer.encoders.cnn import CNNEncoderConfig
 from composer.encoders.mlp import MLPEncoderConfig
 from composer.errors import CompositionError, ConfigError
-from composer.spaces import facts
+from composer.spaces import describe, facts
 
 VECTOR = spaces.Box(-1, 1, (4,), np.float32)
 IMAGE = spaces.Box(0, 255, (84, 84, 4), np.uint8)
@@ -54,6 +54,10 @@ def problem(call, kind=CompositionError):
         (spaces.Discrete(1025), "embedding", "many_choices"),
         (spaces.MultiDiscrete([600, 500]), "embedding", "many_choices"),
         (spaces.MultiBinary(1025), "one_hot", "discrete"),
+        (spaces.Text(3), "text", "text"),
+        (spaces.Sequence(VECTOR), "sequence", "sequence"),
+        (spaces.OneOf([VECTOR, IMAGE]), "oneof", "oneof"),
+        (spaces.Graph(VECTOR, None), "graph", "graph"),
     ],
 )
 def test_the_default_tree_chooses_an_encoder(space, tag, name):
@@ -182,6 +186,10 @@ def test_no_match_lists_each_rule_and_why_it_does_not_apply():
         "multi_binary",
         "rule `dict` does not apply: kind is box, not dict",
         "rule `tuple` does not apply: kind is box, not tuple",
+        "rule `text` does not apply: kind is box, not text",
+        "rule `sequence` does not apply: kind is box, not sequence",
+        "rule `oneof` does not apply: kind is box, not oneof",
+        "rule `graph` does not apply: kind is box, not graph",
     ]
     assert (found.path, found.value) == ("model.encoder", "auto")
     assert found.valid == ("mlp", "residual_mlp")
@@ -192,6 +200,63 @@ def test_where_no_part_fits_only_a_rule_of_ones_own_helps():
     found = problem(lambda: Catalog.default().distribution(spaces.Text(2)))
     assert found.path == "model.distribution"
     assert (found.valid, found.fix) == ((), "a rule of your own in catalog")
+
+
+@pytest.mark.parametrize(
+    ("space", "why", "nearest"),
+    [
+        (
+            spaces.Text(3, charset="ab"),
+            "a Text action has no fixed number of choices, which every distribution needs",
+            "MultiDiscrete([3] * 3): for each place a character, or none",
+        ),
+        (
+            spaces.Text(3, min_length=3, charset="ab"),
+            "a Text of one length is a choice of a character for each place",
+            "MultiDiscrete([2] * 3)",
+        ),
+        (
+            spaces.Sequence(spaces.Discrete(4)),
+            "a Sequence action may be of any length, and every distribution needs a fixed number "
+            "of choices",
+            "Tuple([Discrete(9)] + [Discrete(4)] * 8): how many count, and the elements",
+        ),
+        (
+            spaces.Graph(spaces.Discrete(4), None),
+            "a Graph action may have any number of nodes and edges, and every distribution needs "
+            "a fixed number of choices",
+            "Tuple([Discrete(4)] * 8 + [MultiBinary((8, 8))]): 8 nodes, and which pairs have an "
+            "edge",
+        ),
+    ],
+    ids=["text", "text of one length", "sequence", "graph"],
+)
+def test_what_nothing_acts_in_is_refused_with_the_nearest_that_works(space, why, nearest):
+    inside = spaces.Dict(say=space, move=spaces.Discrete(2))
+    found = problem(lambda: Catalog.default().distribution(inside))
+    assert found.path == "model.distribution.children.say"
+    assert found.message.splitlines()[1:3] == [
+        why,
+        f"wrap the environment by `env.wrappers` so that it takes {nearest}",
+    ]
+
+
+NEAREST = [
+    spaces.MultiDiscrete([3] * 3),
+    spaces.Tuple([spaces.Discrete(9)] + [spaces.Discrete(4)] * 8),
+    spaces.Tuple([spaces.Discrete(4)] * 8 + [spaces.MultiBinary((8, 8))]),
+]
+
+
+@pytest.mark.parametrize("space", NEAREST, ids=describe)
+def test_the_nearest_that_is_named_can_be_acted_in(space):
+    assert Catalog.default().distribution(space).config.type in ("multi_categorical", "joint")
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, np.bool_])
+def test_whole_numbers_and_truth_values_of_a_box_have_probabilities(dtype):
+    choice = Catalog.default().distribution(spaces.Box(0, 1, (2,), dtype))
+    assert (choice.config.type, choice.reason.name) == ("multi_categorical", "integers")
 
 
 def test_a_part_that_needs_options_is_not_proposed(plugins):

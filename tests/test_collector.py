@@ -130,6 +130,9 @@ class Counting:
 
     device = torch.device("cpu")
 
+    def resample_noise(self, step, num_envs, generator):
+        pass
+
     def act(self, obs, state=None, deterministic=False, is_first=None, generator=None, **_):
         count = torch.where(torch.from_numpy(is_first), 0, state["count"]) + 1
         return Step(torch.zeros(len(obs)), np.zeros(len(obs), np.int64), state={"count": count})

@@ -162,7 +162,9 @@ def test_a_child_that_cannot_take_its_space_is_refused_at_its_path():
     assert found[0].fix == "model.encoder.children.image=cnn"
 
 
-@pytest.mark.parametrize("combine", ["concat", "sum", "attention", {"type": "attention", "heads": 2}])
+@pytest.mark.parametrize(
+    "combine", ["concat", "sum", "attention", {"type": "attention", "heads": 2}]
+)
 def test_children_are_combined(combine):
     model = {"encoder": {"combine": combine, "hidden": [7]}}
     blueprint = compose(OBSERVATION, ACTION, model=model)

@@ -58,6 +58,8 @@ SPACES = [
     spaces.Box(-6e4, 6e4, (2,), np.float16),
     spaces.Box(-np.inf, np.inf, (2,), np.float16),
     spaces.Box(2.0, 2.0, (2,), np.float32),
+    spaces.Box(0, 1, (3,), np.float32),
+    spaces.Box(0, 1, (2,), np.float64),
     spaces.Box(-1, 2, (), np.float32),
     spaces.Box(-1, 2, (2, 3), np.float32),
     spaces.Box(-1, 2, (2, 1, 2), np.float64),
@@ -74,6 +76,8 @@ def conformance():
                 {"log_std": "independent"},
                 {"log_std": "dependent", "log_std_init": -0.5},
             ]
+        elif tag == "gsde":
+            options = [{"latent_dim": 5, "log_std_init": -0.5}]
         for space, option in itertools.product(SPACES, options):
             config = DistributionConfig.parse({"type": tag, **option})
             if config.refusal(space) is None:
@@ -434,7 +438,9 @@ def test_gymnasiums_own_masks_of_int8_are_masks():
     assert categorical(torch.zeros(1, 3), mask).probs.tolist() == [[0.5, 0.0, 0.5]]
 
 
-@pytest.mark.parametrize("tag", ["beta", "deterministic", "diag_gaussian", "squashed_gaussian"])
+@pytest.mark.parametrize(
+    "tag", ["beta", "deterministic", "diag_gaussian", "gsde", "squashed_gaussian"]
+)
 def test_a_mask_of_what_is_no_choice_is_an_error(tag):
     part = DistributionConfig.parse({"type": tag}).bind(spaces.Box(-1, 1, (2,)))
     with pytest.raises(ModuleError, match=r"an action mask forbids choices, and Box.* has none"):

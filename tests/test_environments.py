@@ -67,8 +67,37 @@ class Demanding(gym.Env):
 
 
 class Ragged(gym.Env):
-    observation_space = spaces.Sequence(spaces.Discrete(2))
+    """Observes the number of its steps, in three ways."""
+
+    observation_space = spaces.Dict(
+        sequence=spaces.Sequence(spaces.Discrete(9)),
+        text=spaces.Text(9, charset="x"),
+        one=spaces.OneOf([spaces.Discrete(9), spaces.Discrete(9, start=9)]),
+    )
     action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        self.count = 1
+        return self.seen(), {}
+
+    def step(self, action):
+        self.count += 1
+        return self.seen(), 0.0, False, False, {}
+
+    def seen(self):
+        n = self.count
+        return {"sequence": (n,) * n, "text": "x" * n, "one": (np.int64(0), np.int64(n))}
+
+
+class Varying(gym.Env):
+    """Every one observes another number of things."""
+
+    action_space = spaces.Discrete(2)
+    made = 0
+
+    def __init__(self):
+        Varying.made += 1
+        self.observation_space = spaces.Discrete(Varying.made)
 
 
 class WideVector(CounterVector):
@@ -109,6 +138,7 @@ def _registered():
     gym.register("Touchy-v0", Touchy)
     gym.register("Demanding-v0", Demanding)
     gym.register("Ragged-v0", Ragged)
+    gym.register("Varying-v0", Varying)
     gym.register("Wide-v0", Counter, vector_entry_point=WideVector)
     gym.register("OtherReset-v0", Counter, vector_entry_point=OtherResetVector)
     gym.register("Broken-v0", Counter, vector_entry_point=RaisingVector)
@@ -399,11 +429,29 @@ def test_another_autoreset_mode_is_refused_as_an_argument(mode):
         config("CartPole-v1", kwargs={"autoreset_mode": mode}).make()
 
 
-def test_ragged_spaces_are_refused_by_async_only():
-    with pytest.raises(EnvironmentFailure, match="vectorised by `AsyncVectorEnv`") as error:
-        config("Ragged-v0", vectorization="async").make()
+def test_what_async_cannot_vectorise_is_told_with_sync_to_type(monkeypatch):
+    def refuse(*_, **__):
+        raise ValueError("not this one")
+
+    monkeypatch.setattr("composer.environments._making.AsyncVectorEnv", refuse)
+    with pytest.raises(EnvironmentFailure, match=r"by `AsyncVectorEnv`:\n *ValueError") as error:
+        config("Counter-v0", vectorization="async").make()
     assert problem_of(error).fix == "env.vectorization=sync"
-    config("Ragged-v0").make().close()
+
+
+def test_environments_of_different_spaces_cannot_be_vectorised():
+    with pytest.raises(EnvironmentFailure, match="cannot be vectorised by `SyncVectorEnv`"):
+        config("Varying-v0").make()
+
+
+@pytest.mark.parametrize("vectorization", ["sync", "async"])
+def test_what_is_ragged_arrives_as_it_was_observed(vectorization):
+    envs = config("Ragged-v0", vectorization=vectorization).make()
+    for n, obs in enumerate([envs.reset()[0], envs.step(np.zeros(2, np.int64))[0]], start=1):
+        assert obs["sequence"] == ((n,) * n,) * 2
+        assert obs["text"] == ("x" * n,) * 2
+        assert obs["one"] == ((0, n),) * 2
+    envs.close()
 
 
 @pytest.mark.parametrize("vectorization", MODES)

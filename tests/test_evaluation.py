@@ -23,6 +23,9 @@ class Zeros:
     def __init__(self):
         self.deterministic = set()
 
+    def resample_noise(self, step, num_envs, generator):
+        pass
+
     def act(self, obs, state=None, deterministic=False, is_first=None, generator=None, **_):
         self.deterministic.add(deterministic)
         return Step(None, np.zeros(len(obs), np.int64))
@@ -32,6 +35,9 @@ class Sampling:
     """An executor that takes a normal sample, or 0 where it is not to explore."""
 
     device = torch.device("cpu")
+
+    def resample_noise(self, step, num_envs, generator):
+        pass
 
     def act(self, obs, state=None, deterministic=False, is_first=None, generator=None, **_):
         noise = torch.randn(len(obs), 1, generator=generator).numpy()

@@ -44,13 +44,20 @@ def test_plugin_encoder_is_chosen_by_name(
     assert re.search(r"main\.encoder +fourier ", capsys.readouterr().out)
 
 
-SNIPPETS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+PAGES = ("README.md", "docs/testing.md")
+SNIPPETS = [
+    (page, snippet)
+    for page in PAGES
+    for snippet in re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+]
 
 
-@pytest.mark.parametrize("snippet", SNIPPETS)
-def test_readme_snippet_runs(snippet: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("page", "snippet"), SNIPPETS)
+def test_a_snippet_of_the_documentation_runs(
+    page: str, snippet: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
-    exec(compile(snippet, "README.md", "exec"), {})
+    exec(compile(snippet, page, "exec"), {"__name__": "snippet"})
 
 
 def test_readme_experiment_is_valid(tmp_path: Path) -> None:

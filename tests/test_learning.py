@@ -12,6 +12,7 @@ NARROW = {
     "diag_gaussian": {"log_std_init": -1.5},
     "squashed_gaussian": {"log_std_init": -1.5, "log_std": "independent"},
     "beta": {},
+    "gsde": {"log_std_init": -1.5},
 }
 """Samples near the mean, so that a few thousand steps tell one action from the next."""
 
@@ -59,8 +60,8 @@ def test_ppo_finds_the_optimum(problem):
     assert mean >= problem.optimal_return - SLACK.get(name, 0.0)
 
 
-@pytest.mark.parametrize("distribution", ["squashed_gaussian", "beta"])
-def test_ppo_reaches_with_what_stays_between_bounds(distribution):
+@pytest.mark.parametrize("distribution", ["squashed_gaussian", "beta", "gsde"])
+def test_ppo_reaches_with_other_distributions(distribution):
     _, mean = trained("Reach1D", distribution=distribution)
     assert mean >= testing.Reach1D.optimal_return - SLACK["Reach1D"]
 
@@ -92,6 +93,7 @@ def test_the_value_of_a_task_that_only_truncation_ends_is_that_of_going_on_for_e
         ("CartPole-v1", "cartpole_ppo", 475.0),
         ("Acrobot-v1", "acrobot_ppo", -110.0),
         ("Pendulum-v1", "pendulum_ppo", -250.0),
+        ("Taxi-v3", "taxi_ppo", 7.0),
     ],
 )
 def test_ppo_solves_a_classic_as_it_is_tuned(env_id, stem, bar):

@@ -87,7 +87,8 @@ def test_encoders_say_what_they_accept(capsys):
 
 def test_distributions_heads_and_algorithms_say_what_they_do(capsys):
     found = listed(capsys, "distributions", "heads", "algorithms")
-    assert found["distributions"]["diag_gaussian"]["accepts"][0] == "vector"
+    assert found["distributions"]["diag_gaussian"]["accepts"] == ["vector", "array"]
+    assert found["distributions"]["dirichlet"]["accepts"] == ["simplex"]
     assert "discrete" in found["distributions"]["categorical"]["accepts"]
     assert found["heads"]["value"]["gives"] == "ValueFunctionAPI"
     assert found["algorithms"]["ppo"]["requires"] == ["PolicyAPI", "ValueFunctionAPI"]

@@ -1,3 +1,5 @@
+import shlex
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from composer import compose
 from composer.columns import Columns
 from composer.errors import CompositionError, EnvironmentFailure
 from composer.executors import make_executor
+from composer.experiment import Experiment
 from composer.masks import allows_nothing, canonical_mask, free_mask, mask_key, mask_part
 from composer.spaces import leaves, map_structure
 from composer.testing import MaskedBandit
@@ -79,7 +82,7 @@ def test_what_is_free_forbids_nothing(space):
 @pytest.mark.parametrize(
     ("space", "given", "form"),
     [
-        (spaces.Discrete(3), bits(1, 0), "Discrete(3) must be (3,) of 0 and 1"),
+        (spaces.Discrete(3), bits(1, 0), "Discrete(3) must be (3,) of 0 and 1, not (2,)"),
         (spaces.Discrete(3), np.array(["a"] * 3), "Discrete(3) must be (3,) of 0 and 1"),
         (DIGITS, (bits(1, 0), bits(1)), "MultiDiscrete([2, 3]) must be (5,) of 0 and 1"),
         (BITS, bits(1, 0, 1, 1), "must be (2, 2) of 0, 1 and 2 (free)"),
@@ -179,11 +182,13 @@ def test_a_key_that_fits_no_action_is_an_error_with_the_form_expected_and_a_cure
 
 
 def test_the_cure_for_a_key_that_fits_no_action_cures():
-    observation = spaces.Dict(action_mask=BYTE, obs=REAL)
-    env = gym.Env()
-    env.observation_space = observation
-    left = gym.wrappers.FilterObservation(env, filter_keys=["obs"])
-    assert mask_key(left.observation_space, REAL) is None
+    observation = MaskedBandit(where="key").observation_space
+    with pytest.raises(CompositionError) as caught:
+        mask_key(observation, spaces.Discrete(9))
+    (cure,) = shlex.split(caught.value.problems[0].fix)
+    words = ["env.id=composer.testing:MaskedBandit-v0", "env.kwargs.where=key", cure]
+    observed, _ = Experiment.load(words).config.env.spaces()
+    assert mask_key(observed, spaces.Discrete(9)) is None
 
 
 # what a vector environment returns
@@ -278,7 +283,9 @@ def test_a_mask_that_allows_nothing_names_the_environment_and_the_step():
 
 
 def test_a_mask_of_another_form_is_an_error_with_a_cure():
-    with pytest.raises(EnvironmentFailure, match=r"must be \(2,\) of 0 and 1") as caught:
+    with pytest.raises(
+        EnvironmentFailure, match=r"must be \(2,\) of 0 and 1, not \(3,\)"
+    ) as caught:
         masks_read(spaces.Discrete(2), [bits(1, 0, 1)] * 2)
     assert caught.value.problems[0].fix == "env.action_mask=none"
 

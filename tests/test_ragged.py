@@ -1,6 +1,7 @@
 """The canonical batch of ragged spaces, and space classes of one's own."""
 
 import json
+from typing import Literal
 
 import gymnasium as gym
 import numpy as np
@@ -11,7 +12,11 @@ from gymnasium.vector.utils import concatenate, create_empty_array
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from composer.errors import CompositionError
+from composer.blueprint.blueprint import Blueprint
+from composer.catalog.catalog import Catalog
+from composer.composition import compose
+from composer.encoders.base import EncoderConfig
+from composer.errors import CompositionError, ModuleError
 from composer.spaces import (
     batch,
     canonical,
@@ -317,6 +322,17 @@ SHORT = {"values": np.zeros((2, 3), np.int64), "lengths": np.array([2, 4])}
         ),
         (spaces.Dict(a=TEXT), {"a": ("x",)}, "the observation['a'][0] has the character 'x'"),
         (spaces.Tuple([TEXT]), "ab", "the observation is not nested as Tuple(Text"),
+        (TEXT, np.array("ab", object), "the observation is of the type ndarray"),
+        (
+            spaces.OneOf([POINT]),
+            (torch.zeros(2, 2),),
+            "the observation[0] is of the type Tensor, which is not in OneOf",
+        ),
+        (
+            spaces.Sequence(POINT),
+            {"values": (), "lengths": []},
+            "the observation is not of the form of Sequence(Box(2,) float32)",
+        ),
     ],
     ids=str,
 )
@@ -434,6 +450,39 @@ def test_a_registered_subclass_is_batched_as_its_base():
     image = RGBImage(8)
     assert not is_ragged(image)
     assert batch(image, [image.sample()]).shape == (1, 8, 8, 3)
+
+
+def test_what_is_of_a_class_that_nobody_registered_is_not_judged():
+    assert misfit(Unregistered(), np.zeros(3)) is None
+    assert misfit(spaces.Dict(a=Unregistered()), {"a": (1, 2)}) is None
+
+
+def test_a_rule_gives_a_registered_class_an_encoder_of_ones_own():
+    class PurseConfig(EncoderConfig):
+        type: Literal["purse"] = "purse"
+
+        def refusal(self, space):
+            return None if isinstance(space, Money) else "`purse` takes money"
+
+        def out_dim(self, space):
+            return 2
+
+        def build(self, space):
+            return Purse()
+
+    class Purse(torch.nn.Module):
+        def forward(self, obs):
+            return torch.stack([obs["euros"], obs["cents"]], -1).float()
+
+    rule = {"when": {"kind": "money"}, "use": {"type": "purse"}, "why": "it is money"}
+    action = {"when": {"kind": "discrete"}, "use": {"type": "categorical"}, "why": "usual"}
+    catalog = Catalog({"observation": {"mine": rule}, "action": {"discrete": action}})
+    blueprint = compose(Money(9), spaces.Discrete(3), catalog=catalog)
+    module = Blueprint.from_json(blueprint.to_json()).build(seed=0)
+    assert module.act(("3.50", "1.20")).dist_inputs.shape == (2, 3)
+    assert module.act("3.50").dist_inputs.shape == (3,)
+    with pytest.raises(ModuleError, match=r"the observation\[1\] cannot be batched as Money"):
+        module.act(("3.50", "x"))
 
 
 @pytest.mark.parametrize(

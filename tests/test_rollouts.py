@@ -189,3 +189,14 @@ def test_nested_actions_are_stored_nested():
     actions = rollout.batch(CPU)[Columns.ACTIONS]
     assert actions["move"][0].tolist() == [0, 1, 2]
     assert actions["say"][0]["values"][0].tolist() == [[0, 0, 0], [1, 1, 0], [2, 2, 2]]
+
+
+@pytest.mark.parametrize(
+    ("mask", "free"), [([[True, False]], [[True, True]]), ([[0, 2]], [[2, 2]])]
+)
+def test_steps_before_the_first_mask_were_free(mask, free):
+    rollout = Rollout(spaces.Box(0, 1, (1,)), 1, 2)
+    step = Step(torch.zeros(1), np.zeros(1))
+    rollout.write_action(0, step)
+    rollout.write_action(1, step, np.array(mask))
+    assert rollout.arrays[Columns.ACTION_MASK].tolist() == [free + mask]

@@ -1,3 +1,6 @@
+import importlib
+import json
+import sys
 from typing import Literal
 
 import gymnasium as gym
@@ -5,12 +8,20 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
+from hypothesis import given, settings
 from torch import nn
 
 from composer import testing
+from composer.distributions.base import ActionDistribution, DistributionConfig
+from composer.distributions.beta import BetaConfig
+from composer.distributions.diag_gaussian import DiagGaussianConfig
 from composer.encoders.base import EncoderConfig
+from composer.encoders.mlp import MLPEncoderConfig
+from composer.encoders.one_hot import OneHotEncoderConfig
 from composer.errors import CompositionError
 from composer.layers import HiddenLayers
+from composer.spaces import batch, kind, leading_axes, space_from_data, space_to_data
+from composer.testing import strategies
 
 ALL = (*testing.PROBLEMS, testing.Counter, testing.Raises)
 
@@ -185,6 +196,7 @@ class MisfitEncoder(nn.Module):
 def _no_misfit_elsewhere():
     yield
     EncoderConfig.members.pop("misfit", None)
+    DistributionConfig.members.pop("misdrawn", None)
 
 
 VECTOR = gym.spaces.Box(-1, 1, (4,), np.float32)
@@ -212,3 +224,118 @@ def test_a_fault_of_an_encoder_is_named(fault, says):
 def test_an_encoder_that_refuses_the_space_is_not_checked():
     with pytest.raises(CompositionError, match="it takes nothing"):
         testing.check_encoder(Misfit(fault="refuses"), VECTOR)
+
+
+class MisdrawnConfig(DiagGaussianConfig):
+    """A distribution with one fault, which each test chooses."""
+
+    type: Literal["misdrawn"] = "misdrawn"
+    fault: str = "none"
+
+    def in_dim(self, space):
+        return super().in_dim(space) + (self.fault == "width")
+
+    def build(self, space):
+        return Misdrawn(part=DiagGaussianConfig().build(space), fault=self.fault)
+
+    def bind(self, space):
+        return Misdrawn(part=DiagGaussianConfig().bind(space), fault=self.fault)
+
+
+class Misdrawn(ActionDistribution):
+    def __init__(self, *, part, fault):
+        super().__init__()
+        self.part = part
+        self.fault = fault
+        self.in_dim, self.inputs_dim = part.in_dim, part.inputs_dim
+        if fault == "unused" and list(part.parameters()):
+            self.gain = nn.Parameter(torch.ones(()))
+
+    def inputs(self, outputs):
+        return self.part.inputs(outputs)
+
+    def forward(self, inputs, mask=None):
+        made = self.part(inputs, mask)
+        sample, log_prob = made.sample, made.log_prob
+        changed = {
+            "outside": ("to_env", lambda actions: sample().numpy() + 9),
+            "gradient": ("sample", lambda generator=None: sample(generator) + 0 * inputs.mean()),
+            "stray": ("sample", lambda generator=None: sample()),
+            "summed": ("log_prob", lambda actions: log_prob(actions).sum()),
+            "infinite": ("log_prob", lambda actions: log_prob(actions) / 0),
+            "negative": ("kl", lambda other: made.log_std.sum(-1) - other.log_std.sum(-1) - 1),
+            "entropy": ("entropy", lambda: inputs.sum(-1, keepdim=True)),
+        }
+        if self.fault in changed:
+            setattr(made, *changed[self.fault])
+        return made
+
+
+def test_a_sound_distribution_passes_the_check():
+    testing.check_distribution(MisdrawnConfig(), VECTOR)
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("width", "it takes 4, but its `in_dim` says 5"),
+        ("outside", "`to_env` of `sample` gives"),
+        ("gradient", "`sample` has a gradient"),
+        ("stray", "of one generator, it samples otherwise"),
+        ("summed", r"the `log_prob` of `sample` has the shape \(\), not \(4,\)"),
+        ("infinite", "the `log_prob` of `sample` is not finite"),
+        ("negative", "the `kl` from itself is not 0"),
+        ("entropy", r"the `entropy` has the shape \(1,\), not \(\)"),
+        ("unused", "no gradient reaches `distribution.gain`"),
+    ],
+)
+def test_a_fault_of_a_distribution_is_named(fault, says):
+    with pytest.raises(AssertionError, match=f"the distribution does not do what it must: {says}"):
+        testing.check_distribution(MisdrawnConfig(fault=fault), VECTOR)
+
+
+def test_a_distribution_that_refuses_the_space_is_not_checked():
+    with pytest.raises(CompositionError, match="acts in a Box of floats"):
+        testing.check_distribution(MisdrawnConfig(), gym.spaces.Discrete(2))
+
+
+def drawn(strategy, count=60):
+    found = []
+    settings(max_examples=count, derandomize=True, deadline=None, database=None)(
+        given(strategy)(lambda space: found.append(space))
+    )()
+    return found
+
+
+def test_spaces_are_generated_for_each_kind_that_a_part_takes():
+    found = drawn(strategies.accepted_by(MLPEncoderConfig()), 200)
+    assert {len(space.shape) for space in found} == {0, 1, 2, 3, 4}
+    assert {space.dtype.kind for space in found} == {"f", "i", "u", "b"}
+    assert {space.is_bounded() for space in found} == {True, False}
+    kinds = {kind(space) for space in drawn(strategies.accepted_by(OneHotEncoderConfig()))}
+    assert kinds == {"discrete", "multi_discrete", "multi_binary"}
+
+
+def test_only_what_a_part_takes_is_generated():
+    assert all(space.is_bounded() for space in drawn(strategies.accepted_by(BetaConfig())))
+
+
+def test_a_part_that_takes_nothing_is_told():
+    with pytest.raises(ValueError, match="`misfit` takes no space of the kinds"):
+        strategies.accepted_by(Misfit(fault="refuses"))
+
+
+@pytest.mark.parametrize("seen", [strategies.observation_spaces(), strategies.action_spaces()])
+def test_generated_spaces_can_be_sampled_batched_and_written(seen):
+    for space in drawn(seen):
+        space.seed(0)
+        samples = [space.sample() for _ in range(3)]
+        assert leading_axes(space, batch(space, samples)) == (3,)
+        assert space_from_data(json.loads(json.dumps(space_to_data(space)))) == space
+
+
+def test_without_hypothesis_the_strategies_name_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "hypothesis", None)
+    monkeypatch.delitem(sys.modules, "composer.testing.strategies")
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'rl-composer\[testing\]'"):
+        importlib.import_module("composer.testing.strategies")

@@ -27,7 +27,8 @@ class Cost:
     """Of parameters and buffers."""
     multiply_adds: int
     """Of one forward pass of a single observation, one step long: those of linear layers,
-    convolutions, recurrent layers, matrix products and attention.
+    convolutions, recurrent layers, matrix products and attention. A part inside a sequence or a
+    graph is counted for one element; what is as long as its observation, for a random one.
     """
 
 

@@ -11,6 +11,7 @@ import yaml
 
 from composer.blueprint.nodes import GIVEN, Reason, Tried
 from composer.catalog.rules import ActionRule, CatalogConfig, ObservationRule, in_order
+from composer.catalog.unactable import why_unactable
 from composer.composites import Composite
 from composer.config import Auto
 from composer.distributions.base import DistributionConfig
@@ -160,12 +161,14 @@ class _Tree(Generic[Part]):
                 return tuple(tried), rule
         fitting = fitting_types(self.family, space)
         own_rule = "a rule of your own in catalog"
+        why = why_unactable(space) if self.family is DistributionConfig else None
         raise CompositionError(
             Problem(
                 "\n".join(
                     [
                         f"no rule of the catalog chooses the {self.family.family} of "
                         f"{describe(space)}",
+                        *([why] if why else []),
                         *(f"rule `{item.rule}` does not apply: {item.mismatch}" for item in tried),
                     ]
                 ),

@@ -145,9 +145,10 @@ class FilteredConfig(ConvolvedConfig):
         Raises:
             CompositionError: Where a kernel is larger than what is left of the observation.
         """
-        given = not isinstance(self.filters, Auto)
-        filters = self.filters if given else self.layer.derived(self.in_shape(space)[1:])
-        resolved = self.model_copy(update={"filters": filters})
+        resolved = self
+        if isinstance(self.filters, Auto):
+            filters = self.layer.derived(self.in_shape(space)[1:])
+            resolved = self.model_copy(update={"filters": filters})
         resolved.out_shape(space)
         return resolved
 
@@ -163,12 +164,10 @@ class FilteredConfig(ConvolvedConfig):
             if min(out) < 1 or any(
                 kernel > 2 * size for kernel, size in zip(layer.kernel, sizes, strict=True)
             ):
-                left = "×".join(map(str, sizes)) + f" {self.unit}"
-                left += " is" if math.prod(sizes) == 1 else "s are"
                 raise CompositionError(
                     Problem(
-                        f"only {left} left of {describe(space)} where this convolution begins, "
-                        "too few for its kernel",
+                        f"only {self._counted(sizes)} left of {describe(space)} where this "
+                        "convolution begins, too few for its kernel",
                         path=f"filters[{index}].kernel",
                         value=layer.kernel,
                         fix="filters=auto",
@@ -176,6 +175,10 @@ class FilteredConfig(ConvolvedConfig):
                 )
             channels, sizes = layer.channels, out
         return channels, *sizes
+
+    def _counted(self, sizes: Sequence[int]) -> str:
+        verb = " is" if math.prod(sizes) == 1 else "s are"
+        return f"{'×'.join(map(str, sizes))} {self.unit}{verb}"
 
     def convolutions(self, space: gym.Space) -> nn.Sequential:
         channels, *sizes = self.in_shape(space)

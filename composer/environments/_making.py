@@ -18,6 +18,7 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 from composer.environments._guard import GuardedEnv, GuardedVectorEnv
 from composer.environments._lookup import installing
 from composer.errors import ComposerError, ConfigError, EnvironmentFailure, Problem
+from composer.spaces import is_ragged
 
 T = TypeVar("T")
 
@@ -76,9 +77,13 @@ def vectorize(
     Raises:
         EnvironmentFailure: Their spaces cannot be batched, or a process dies.
     """
-    vector = AsyncVectorEnv if in_processes else SyncVectorEnv
+    singles = [SingleEnv(make_single)] * num_envs
     try:
-        envs = vector([SingleEnv(make_single)] * num_envs)
+        if in_processes:  # Gymnasium shares memory wrongly for texts, not at all for sequences
+            shared_memory = not is_ragged(spaces_of(make_single)[0])
+            envs = AsyncVectorEnv(singles, shared_memory=shared_memory)
+        else:
+            envs = SyncVectorEnv(singles)
         return GuardedVectorEnv(envs, name=name, masks=masks)
     except ComposerError:
         raise
@@ -90,7 +95,8 @@ def vectorize(
     except Exception as error:  # Gymnasium raises many kinds, as the environment does
         raise EnvironmentFailure(
             Problem(
-                f"`{name}` cannot be vectorised by `{vector.__name__}`:\n"
+                f"`{name}` cannot be vectorised by "
+                f"`{'Async' if in_processes else 'Sync'}VectorEnv`:\n"
                 f"{type(error).__name__}: {error}",
                 fix="env.vectorization=sync" if in_processes else None,
             )

@@ -6,7 +6,7 @@ import gymnasium
 from gymnasium import spaces
 
 MISSION = "minigrid.core.mission.MissionSpace"
-TEXT = spaces.Text(512, charset=f"{string.ascii_letters}{string.digits} ,.'-")
+TEXT = spaces.Text(512, min_length=0, charset=f"{string.ascii_letters}{string.digits} ,.'-")
 """Whatever a mission says; the longest of BabyAI has fewer than 400 letters."""
 
 

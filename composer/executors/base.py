@@ -30,6 +30,12 @@ class Executor(Protocol):
         """See `RLModule.act`."""
         ...
 
+    def resample_noise(
+        self, step: int, num_envs: int, generator: torch.Generator | None = None
+    ) -> None:
+        """See `RLModule.resample_noise`."""
+        ...
+
 
 def make_executor(module: RLModule) -> Executor:
     """The executor of a module; in plain torch that is the module's own `act`."""

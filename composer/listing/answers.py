@@ -31,6 +31,7 @@ SAMPLES: dict[str, gym.Space] = {
     "oneof": spaces.OneOf((VECTOR, spaces.Discrete(4))),
     "sequence": spaces.Sequence(VECTOR),
     "graph": spaces.Graph(VECTOR, None),
+    "simplex": spaces.Box(0, 1, (4,), np.float32),
 }
 """A space of each sort; a part is asked which of them it takes."""
 UNKNOWN = "as its options say"
@@ -41,7 +42,10 @@ def accepts(part: Any) -> Answers:
     """The sample spaces that an encoder or a distribution does not refuse."""
     if part is None:
         return {"accepts": UNKNOWN}
-    return {"accepts": [name for name, space in SAMPLES.items() if part.refusal(space) is None]}
+    taken = [name for name, space in SAMPLES.items() if part.refusal(space) is None]
+    if "vector" in taken:  # every vector, so those too
+        taken.remove("simplex")
+    return {"accepts": taken}
 
 
 def gives(head: Any) -> Answers:

@@ -233,6 +233,23 @@ class RLModule(nn.Module):
             raise ModuleError(f"what the forward returned has no `{Columns.ACTION_DIST_INPUTS}`")
         return self._bound[phase](inputs, mask)
 
+    def resample_noise(
+        self, step: int, num_envs: int, generator: torch.Generator | None = None
+    ) -> None:
+        """Before step t of a rollout: exploration noise that is held is drawn anew where it is due.
+
+        Args:
+            step: t; at 0 it is due everywhere.
+            num_envs: Rows of the batches that follow, each with noise of its own.
+            generator: The stream that it is drawn from; torch's global one by default.
+        """
+        for part in self._action_parts:
+            part.resample_noise(step, num_envs, generator)
+
+    @functools.cached_property
+    def _action_parts(self) -> list[ActionDistribution]:
+        return [part for part in self.modules() if isinstance(part, ActionDistribution)]
+
     def _distribution_for(self, phase: Phase) -> ActionDistribution:
         makers = {
             "train": self.get_train_action_dist_cls,

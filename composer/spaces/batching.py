@@ -88,5 +88,9 @@ def zeros(space: gym.Space, lead: tuple[int, ...]) -> Nested:
 
 def leading_axes(space: gym.Space, obs: Nested) -> tuple[int, ...]:
     """`*B` of a canonical batch."""
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        parts = space.spaces.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces)
+        key, child = next(iter(parts))
+        return leading_axes(child, obs[key])
     leaf, empty = leaves(obs)[0], leaves(pack(space, []))[0]
     return tuple(leaf.shape[: leaf.ndim + 1 - empty.ndim])

@@ -40,7 +40,7 @@ def is_sample(space: gym.Space, given: Any) -> bool:
     if isinstance(space, spaces.Graph):
         return isinstance(given, spaces.GraphInstance)
     if isinstance(space, spaces.OneOf):
-        return isinstance(given, tuple) and not isinstance(given[0], tuple)
+        return isinstance(given, tuple) and len(given) == 2 and not isinstance(given[0], tuple)
     if isinstance(space, spaces.Sequence) and not space.stack:
         return isinstance(given, tuple) and not (given and isinstance(given[0], tuple | list))
     return not isinstance(given, tuple | list)

@@ -49,9 +49,9 @@ def space_class(space: gym.Space) -> type[gym.Space]:
     )
 
 
-def has_known_base(cls: type[gym.Space]) -> bool:
-    """Whether a class is derived from one that is known."""
-    return any(base in _KINDS for base in cls.__mro__[1:])
+def is_known(cls: type[gym.Space]) -> bool:
+    """Whether a class, or one that it is derived from, is Gymnasium's or registered."""
+    return any(base in _KINDS for base in cls.__mro__)
 
 
 def add_class(cls: type[gym.Space]) -> None:

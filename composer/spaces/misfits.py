@@ -11,7 +11,7 @@ from gymnasium import spaces
 
 from composer.spaces.describing import describe
 from composer.spaces.forms import is_canonical, is_sample
-from composer.spaces.kinds import PLAIN
+from composer.spaces.kinds import PLAIN, is_known
 from composer.spaces.packing import MISTAKES, column, pack
 from composer.spaces.trees import Nested, leaves, map_structure
 
@@ -25,7 +25,8 @@ def misfit(
 ) -> str | None:
     """What keeps values from being a batch of a space, in words; None where they fit.
 
-    Looks at structure, kind and shape, at what counts or is an index, and at a text's length.
+    Looks at structure, kind and shape, at what counts or is an index, and at a text's length; at
+    nothing in a space of a class that nobody registered.
 
     Args:
         space: Of a single environment.
@@ -37,6 +38,8 @@ def misfit(
         _check(space, values, name, axes)
     except _Misfit as wrong:
         return str(wrong)
+    except MISTAKES as error:  # a form that nothing below foresees
+        return f"{name} is not of the form of {describe(space)}: {error!r}"
     return None
 
 
@@ -51,11 +54,13 @@ def _check(space: gym.Space, values: Nested, name: str, axes: int | None) -> Non
             _check(child, given[key], f"{name}[{key!r}]", axes)
     elif isinstance(space, PLAIN):
         _check_array(space, values, name, axes)
+    elif not is_known(type(space)):
+        return
     elif axes != 0 and is_canonical(space, values):
         _check_canonical(space, values, name)
     elif axes == 0 or (axes is None and is_sample(space, values)):
         _check_sample(space, values, name)
-    elif isinstance(values, tuple | list | np.ndarray):
+    elif isinstance(values, tuple | list) or (isinstance(values, np.ndarray) and values.ndim):
         for i, sample in enumerate(values):
             _check_sample(space, sample, f"{name}[{i}]")
     else:

@@ -12,7 +12,7 @@ from gymnasium import spaces
 from composer.spaces.kinds import PLAIN, space_class
 from composer.spaces.trees import Nested, map_structure
 
-MISTAKES = (TypeError, ValueError, LookupError, AttributeError)
+MISTAKES = (TypeError, ValueError, LookupError, AttributeError, RuntimeError, OverflowError)
 """What is raised by values that are not of their space."""
 _LINK = spaces.Box(0, np.iinfo(np.int64).max, (2,), np.int64)
 """From one node to another, by their indices."""

@@ -8,7 +8,7 @@ import gymnasium as gym
 
 from composer.errors import CompositionError
 from composer.spaces.data import add_reader
-from composer.spaces.kinds import add_class, has_known_base
+from composer.spaces.kinds import add_class, is_known
 from composer.spaces.packing import pack
 from composer.spaces.trees import Nested, map_structure
 
@@ -38,7 +38,7 @@ def register_space(
     Raises:
         CompositionError: If another class has its name, or `batch` is missing or too much.
     """
-    if (batch is None) != has_known_base(cls):
+    if (batch is None) != any(map(is_known, cls.__bases__)):
         raise CompositionError(
             f"{cls.__name__} is derived from a space class that has a batch: leave out `batch`"
             if batch

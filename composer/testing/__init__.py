@@ -1,5 +1,5 @@
-"""For testing encoders, algorithms and plugins: a check of an encoder, and tiny environments
-with a known optimum.
+"""For testing encoders, distributions, algorithms and plugins: checks of a part, generated spaces
+to check it in, and tiny environments with a known optimum.
 
 Importing this package registers them, so `env.id=composer.testing:Bandit-v0` works as it stands.
 A problem says what an optimal policy gets in an episode (`optimal_return`) and what uniform random
@@ -18,7 +18,9 @@ actions get on average (`random_return`), both at its default arguments.
     Counter           counts its steps; CounterVector is its own vector form
     Raises            raises where it is told to
 
-`check_encoder(config, space)` tries an encoder of your own in every way in which it will be used.
+`check_encoder(config, space)` and `check_distribution(config, space)` try a part of your own in
+every way in which it will be used; `composer.testing.strategies`, which needs the extra `testing`,
+has Hypothesis generate the spaces.
 """
 
 import gymnasium as gym
@@ -34,7 +36,7 @@ from composer.testing.bandits import (
     MultiDiscreteBandit,
     TellingBandit,
 )
-from composer.testing.conformance import check_encoder
+from composer.testing.conformance import check_distribution, check_encoder
 from composer.testing.control import Chain, Reach1D, ReachTruncated
 from composer.testing.masked import MaskedBandit
 from composer.testing.probes import Counter, CounterVector, Raises
@@ -57,6 +59,7 @@ __all__ = [
     "Reach1D",
     "ReachTruncated",
     "TellingBandit",
+    "check_distribution",
     "check_encoder",
 ]
 

@@ -74,6 +74,7 @@ class Collector:
         counted_steps = 0
         for t in range(rollout.steps):
             rollout.write_observation(t, self.obs, self.is_first, self.state)
+            self.executor.resample_noise(t, self.num_envs, self.generator)
             step = self.executor.act(
                 self.obs,
                 self.state,

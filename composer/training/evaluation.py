@@ -1,5 +1,6 @@
 """Evaluation: whole episodes, shared out evenly among environments of its own."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -100,10 +101,12 @@ def evaluate(
     read_mask = MaskReader(envs)
     state: Any = initial_state or None
     finished: list[list[tuple[float, int]]] = [[] for _ in range(count)]
-    cut = 0
+    cut, steps = 0, itertools.count()
     while owed.any():
         if should_stop():
             raise EvaluationStopped
+        if not deterministic:
+            executor.resample_noise(next(steps), count, generator)
         step = executor.act(
             obs,
             state,

@@ -3,25 +3,19 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 from gymnasium import spaces
+from hypothesis import given, settings
 from my_encoders import SymlogEncoderConfig
 
 from composer import Experiment
 from composer.testing import check_encoder
+from composer.testing.strategies import accepted_by
 
 CONF = Path(__file__).parent / "conf"
 
 
-@pytest.mark.parametrize(
-    "space",
-    [
-        spaces.Box(-1, 1, (4,), np.float32),
-        spaces.Box(-np.inf, np.inf, (3,), np.float64),
-        spaces.Box(0, 255, (5,), np.uint8),
-    ],
-    ids=str,
-)
+@settings(max_examples=10, deadline=None)
+@given(accepted_by(SymlogEncoderConfig(hidden=(16,))))
 def test_symlog_is_an_encoder(space: spaces.Box) -> None:
     check_encoder(SymlogEncoderConfig(hidden=(16,)), space)
 
