@@ -222,6 +222,22 @@ def test_a_child_that_differs_from_that_of_the_main_trunk_is_told_in_full():
     assert paragraph_of(text, "critic.encoder.pair.1") == "    as main.encoder.pair.1\n"
 
 
+def test_the_line_in_the_reason_of_a_child_is_the_childs():
+    parts = {part.name: part for part in explained(compose(NESTED, NESTED, algorithm="ppo")).parts}
+    assert "model.encoder.children.pair=flatten" in parts["main.encoder.pair"].reason
+    assert "model/encoder=flatten" in parts["main.encoder"].reason
+    line = "model.distribution.children.pair=autoregressive"
+    assert line in parts["distribution.pair"].reason
+
+
+def test_what_is_said_of_the_children_is_not_repeated_for_all_of_them(capsys):
+    env = "env.id=composer.testing:DictBandit-v0"
+    main(["explain", env, "model.encoder.children.image.hidden=[7]"])
+    text = capsys.readouterr().out
+    assert "hidden=[7]  set by model.encoder.children.image.hidden=[7]" in text
+    assert "children={" not in text
+
+
 def test_rules_that_ask_the_same_are_refused_together():
     text = compose(spaces.Discrete(3), TWO).explain()
     assert "not `image`, `vector` or `flattened`: kind is discrete, not box;" in text
