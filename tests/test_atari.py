@@ -155,6 +155,14 @@ def test_a_game_has_tuned_settings_of_its_own(tmp_path):
     assert Experiment.load(["env=atari/breakout"], tmp_path).config.algorithm.lr != 0.125
 
 
+def test_a_file_that_undoes_the_game_that_was_typed_is_refused(tmp_path):
+    file = tmp_path / "experiment" / "mine.yaml"
+    file.parent.mkdir()
+    file.write_text("# @package _global_\nenv: {game: tennis}\n")
+    with pytest.raises(ConfigError, match="says pong, but a plain value in a file undoes it"):
+        Experiment.load(["env=atari/pong", "experiment=mine"], tmp_path)
+
+
 def test_a_run_is_named_after_the_game_without_a_slash():
     assert Experiment.load(["env=atari/pong"]).name == "atari-pong_ppo"
 

@@ -36,27 +36,32 @@ class Constant(nn.Module):
         return torch.ones(*leading_axes(self.space, obs), 1)
 
 
-CONSTANT = {"encoder": "constant"}
+CONSTANT = {"model": {"encoder": "constant"}}
 
 # What the best of all policies gets that sees so little:
 CASES = [
     ("ImageBandit", CONSTANT, 1 / 4),  # one of four arms
     ("MultiDiscreteBandit", CONSTANT, 1 / 3),  # one of three
     ("DictBandit", CONSTANT, 1 / 4),
-    ("DictBandit", {"observe": ["image"]}, 1 / 2),  # one of the two that the image leaves
-    ("DictBandit", {"observe": ["digit"]}, 1 / 2),
-    ("DictBandit", {"encoder": {"children": {"image": "constant"}}}, 1 / 2),
+    (
+        "DictBandit",
+        {"model": {"observe": ["image"]}},
+        1 / 2,
+    ),  # one of the two that the image leaves
+    ("DictBandit", {"model": {"observe": ["digit"]}}, 1 / 2),
+    ("DictBandit", {"model": {"encoder": {"children": {"image": "constant"}}}}, 1 / 2),
+    ("MaskedBandit", {"env": {"action_mask": "none"}}, 0.0),  # the last arm: 1 or -1, equally often
 ]
 
 
-@pytest.mark.parametrize(("problem", "model", "at_best"), CASES)
-def test_ppo_gets_no_more_than_its_encoder_can_tell(problem, model, at_best):
+@pytest.mark.parametrize(("problem", "blind", "at_best"), CASES)
+def test_ppo_gets_no_more_than_its_encoder_can_tell(problem, blind, at_best):
     total, num_envs, settings = SETTINGS[problem]
     wanted = experiment(
-        {"id": f"composer.testing:{problem}-v0", "num_envs": num_envs},
+        {"id": f"composer.testing:{problem}-v0", "num_envs": num_envs} | blind.get("env", {}),
         total_steps=total,
         algorithm=BASE | settings,
-        model=model,
+        model=blind.get("model", {}),
         evaluation={"every": 0, "episodes": 200, "num_envs": 10},
     )
     with trainer_of(wanted) as trainer:

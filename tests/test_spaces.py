@@ -119,7 +119,7 @@ def test_one_unbounded_component_makes_a_box_unbounded():
     [((8, 8, 111), "hwc"), ((17, 19, 19), "chw"), ((9, 9, 9), "hwc"), ((8, 9, 20), None)],
 )
 def test_a_board_has_any_number_of_planes(shape, layout):
-    assert image_layout(spaces.Box(False, True, shape, np.bool_)) == layout
+    assert image_layout(spaces.Box(0, 1, shape, np.bool_)) == layout
 
 
 def test_a_composite_holds_the_image_that_lies_in_it_but_has_no_layout():

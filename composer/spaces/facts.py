@@ -84,8 +84,9 @@ def image_layout(space: gym.Space) -> Layout | None:
 
     Image-like: bytes, or one finite range for all elements. Of rank 3, one outer axis holds the
     channels: it is neither longer than 16 nor longer than the two sides; a tie goes to channels
-    last. A board, of bits over a square, may have any number of planes. Of rank 4, up to 16 such images are stacked. Of rank 2, there is one channel; where it
-    is not of bytes, both sides have 16 elements or more.
+    last. A board, of bits over a square, may have any number of planes. Of rank 4, up to 16 such
+    images are stacked. Of rank 2, there is one channel; where it is not of bytes, both sides have
+    16 elements or more.
     """
     if not isinstance(space, spaces.Box) or len(space.shape) not in (2, 3, 4):
         return None

@@ -9,6 +9,8 @@ actions get on average (`random_return`), both at its default arguments.
     ContextualBandit  ... when a Discrete observation tells
     MultiDiscreteBandit, MultiBinaryBandit, ImageBandit, DictBandit
                       ... when a MultiDiscrete, a MultiBinary, an image, two keys together tell
+    TextBandit, SequenceBandit
+                      ... when a word, a place in a sequence tells
     DigitsBandit, BitsBandit
                       ... of several choices at once, a MultiDiscrete, a MultiBinary
     MaskedBandit      ... of those that are not forbidden, by `info` or by a key of the observation
@@ -34,7 +36,9 @@ from composer.testing.bandits import (
     ImageBandit,
     MultiBinaryBandit,
     MultiDiscreteBandit,
+    SequenceBandit,
     TellingBandit,
+    TextBandit,
 )
 from composer.testing.conformance import check_distribution, check_encoder
 from composer.testing.control import Chain, Reach1D, ReachTruncated
@@ -58,7 +62,9 @@ __all__ = [
     "Raises",
     "Reach1D",
     "ReachTruncated",
+    "SequenceBandit",
     "TellingBandit",
+    "TextBandit",
     "check_distribution",
     "check_encoder",
 ]
@@ -70,6 +76,8 @@ PROBLEMS = (
     MultiBinaryBandit,
     ImageBandit,
     DictBandit,
+    TextBandit,
+    SequenceBandit,
     DigitsBandit,
     BitsBandit,
     MaskedBandit,

@@ -136,6 +136,39 @@ class DictBandit(TellingBandit):
         return {"image": image, "digit": np.int64(digit)}, 2 * row + digit
 
 
+class TextBandit(TellingBandit):
+    """The arm is told by a word; each has the letters of another."""
+
+    random_return: ClassVar[float] = 0.25
+
+    WORDS: ClassVar = ("on", "no", "top", "pot")
+
+    def __init__(self) -> None:
+        self.observation_space = spaces.Text(3, charset="nopt")
+        self.action_space = spaces.Discrete(4)
+
+    def draw(self) -> tuple[str, int]:
+        arm = int(self.np_random.integers(4))
+        return self.WORDS[arm], arm
+
+
+class SequenceBandit(TellingBandit):
+    """The arm is the place of the one large number of a sequence; others may follow it."""
+
+    random_return: ClassVar[float] = 0.25
+
+    def __init__(self) -> None:
+        self.observation_space = spaces.Sequence(spaces.Box(0.0, 1.0, (1,)))
+        self.action_space = spaces.Discrete(4)
+
+    def draw(self) -> tuple[tuple[np.ndarray, ...], int]:
+        arm = int(self.np_random.integers(4))
+        length = int(self.np_random.integers(arm + 1, 5))
+        numbers = self.np_random.uniform(0.0, 0.3, (length, 1)).astype(np.float32)
+        numbers[arm] += 0.7
+        return tuple(numbers), arm
+
+
 class CopyingBandit(gym.Env[np.ndarray, np.ndarray]):
     """Base of those that are to repeat what they see; the share of it that is right is the pay."""
 
