@@ -101,7 +101,7 @@ class DQNConfig(OffPolicyConfig):
 
 
 class DQN(OffPolicyAlgorithm):
-    """Learns from transitions `(B, …)`; `errors` are absolute, of a distribution cross-entropies."""
+    """Learns from transitions `(B, …)`; `errors` are absolute, those of distributions are losses."""
 
     def __init__(self, config: DQNConfig, module: RLModule) -> None:
         config.require(type(module))
@@ -206,7 +206,7 @@ class DQN(OffPolicyAlgorithm):
         best: Tensor,
         batch: Mapping[str, Any],
     ) -> Tensor:
-        """Of the target's distribution, laid over the atoms, and the online one; `(B, branches)`."""
+        """Of the online distribution to the target's, laid over the atoms; `(B, branches)`."""
         log_probs = _at(out["qf_logits"], taken).log_softmax(-1)
         moved = self._goal(target["atoms"], _columns(batch))  # (B, Z)
         probs = projected(moved.unsqueeze(1), _at(target["qf_probs"], best), out["atoms"])

@@ -42,7 +42,8 @@ class GreedyConfig(DistributionConfig):
 class GreedyDistribution(Distribution):
     """Inputs are values, one choice after the other, `(*B, ΣK)`; all mass is on the best.
 
-    A mask is `(*B, ΣK)`, True where a choice may be taken. Actions are `(*B, *shape)` int64, from 0.
+    A mask is `(*B, ΣK)`, True where a choice may be taken. Actions are `(*B, *shape)` int64, from
+    0.
     """
 
     def __init__(self, inputs: Tensor, action_map: ActionMap, mask: Nested = None) -> None:
