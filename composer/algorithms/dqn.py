@@ -101,7 +101,7 @@ class DQNConfig(OffPolicyConfig):
 
 
 class DQN(OffPolicyAlgorithm):
-    """Learns from transitions `(B, …)`; `errors` are absolute, those of distributions are losses."""
+    """Learns from transitions `(B, …)`; `errors` are absolute, of distributions losses."""
 
     def __init__(self, config: DQNConfig, module: RLModule) -> None:
         config.require(type(module))
