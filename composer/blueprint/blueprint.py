@@ -182,6 +182,7 @@ class Blueprint(Config):
                     column=node.config.column,
                     explores=node.config.explores,
                     acts=node.name == self.acting_head,
+                    has_noise=node.config.has_noise,
                     method=node.config.method,
                 )
                 for node in heads

@@ -47,6 +47,11 @@ class HeadConfig(HiddenLayers, Family, family="head"):
     method: ClassVar[str] = "forward"
     """Of its module: what gives all its columns."""
 
+    @property
+    def has_noise(self) -> bool:
+        """Its module takes `noisy`, which is True but in inference."""
+        return False
+
     def resolve(self, action_space: gym.Space) -> Self:
         """The same config with every derived field filled in for the space."""
         return self

@@ -1,11 +1,11 @@
 """`q`: features → the value of each action that can be counted."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import gymnasium as gym
 import torch
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from composer.apis import QNetAPI
@@ -14,6 +14,7 @@ from composer.config import Auto, AutoOr, Listed, Size
 from composer.distributions.base import DistributionConfig
 from composer.errors import Problem
 from composer.heads.base import HeadConfig
+from composer.noisy import Stack, stack
 from composer.problems import invalid_keys
 from composer.spaces import category_counts
 
@@ -40,6 +41,10 @@ class QHeadConfig(HeadConfig):
     v_min: float = -10.0
     v_max: float = 10.0
     """Lowest and highest value of the distribution, in the units of the return."""
+    noisy: bool = False
+    """Explore by noisy weights (Fortunato et al., 2018, arXiv:1706.10295)."""
+    sigma: Annotated[float, Field(gt=0.0)] = 0.5
+    """Of the noise at first, over the square root of a layer's inputs."""
     branches: AutoOr[Listed[Size]] = Auto()
     """Choices of each branch; `auto` is those of the action space."""
 
@@ -59,6 +64,10 @@ class QHeadConfig(HeadConfig):
             raise invalid_keys((name, getattr(self, name), Problem(message)))
         return self
 
+    @property
+    def has_noise(self) -> bool:
+        return self.noisy
+
     def resolve(self, action_space: gym.Space) -> Self:
         return self.model_copy(update={"branches": category_counts(action_space)})
 
@@ -68,9 +77,11 @@ class QHeadConfig(HeadConfig):
     def build(self, in_dim: int, out_dim: int) -> "QHead":
         assert not isinstance(self.branches, Auto)
         branches, atoms = tuple(self.branches), self.num_atoms
+        sigma = self.sigma if self.noisy else None
+        values = self.layers(in_dim, len(branches) * atoms) if self.dueling else None
         return QHead(
-            advantages=self.layers(in_dim, out_dim * atoms),
-            values=self.layers(in_dim, len(branches) * atoms) if self.dueling else None,
+            advantages=stack(self.layers(in_dim, out_dim * atoms), sigma),
+            values=None if values is None else stack(values, sigma),
             branches=branches,
             atoms=torch.linspace(self.v_min, self.v_max, atoms) if atoms > 1 else None,
         )
@@ -84,8 +95,8 @@ class QHead(nn.Module):
     def __init__(
         self,
         *,
-        advantages: nn.Module,
-        values: nn.Module | None,
+        advantages: Stack,
+        values: Stack | None,
         branches: tuple[int, ...],
         atoms: Tensor | None,
     ) -> None:
@@ -95,16 +106,16 @@ class QHead(nn.Module):
         self.branches = branches
         self.register_buffer("atoms", atoms, persistent=False)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, noisy: bool = False) -> Tensor:
         """features: `(*B, F)` → expected returns `(*B, n)`."""
-        return self.q_values(features)[Columns.QF_PREDS]
+        return self.q_values(features, noisy)[Columns.QF_PREDS]
 
-    def q_values(self, features: Tensor) -> dict[str, Tensor]:
+    def q_values(self, features: Tensor, noisy: bool = True) -> dict[str, Tensor]:
         """features: `(*B, F)` → as `QNetAPI.compute_q_values`."""
         count = 1 if self.atoms is None else len(self.atoms)
-        scores = self.advantages(features).unflatten(-1, (-1, count))  # (*B, n, Z)
+        scores = self.advantages(features, noisy).unflatten(-1, (-1, count))  # (*B, n, Z)
         if self.values is not None:
-            values = self.values(features).unflatten(-1, (-1, count))  # (*B, branches, Z)
+            values = self.values(features, noisy).unflatten(-1, (-1, count))  # (*B, branches, Z)
             scores = torch.cat(
                 [
                     values[..., i : i + 1, :] + branch - branch.mean(-2, keepdim=True)
