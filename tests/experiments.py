@@ -66,7 +66,7 @@ def tuned(env_id: str, stem: str, **data: Any) -> Experiment:
             **settings,
             **data,
             "env": {"type": "gym", "id": env_id} | settings.get("env", {}),
-            "algorithm": {"type": "ppo"} | settings["algorithm"],
+            "algorithm": {"type": stem.rpartition("_")[2]} | settings["algorithm"],
         }
     )
 

@@ -442,3 +442,15 @@ def test_a_new_trainer_goes_on_from_a_checkpoint_as_the_old_one_does(tmp_path, s
         assert [other.step().metrics for _ in range(30)] == expected
         again = torch.cat([p.detach().flatten() for p in other.module.parameters()])
     assert torch.equal(weights, again)
+
+
+# --- what is told of it
+
+
+def test_the_parameters_are_those_of_rllib_and_the_copies_are_told_apart():
+    box = spaces.Box(-1, 1, (4,))
+    blueprint = compose(box, TWO, {"encoder": {"hidden": [256, 256]}}, "dqn")
+    explanation = blueprint.explain()
+    assert blueprint.parameter_count == 67_843
+    assert "slower copies of main, q: 67,843 parameters more" in explanation
+    assert sum(p.numel() for p in blueprint.build().parameters()) == 135_686

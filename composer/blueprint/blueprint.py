@@ -69,6 +69,13 @@ class Blueprint(Config):
         return (*dropped, "target") if self.targets else dropped
 
     @property
+    def copied(self) -> tuple[str, ...]:
+        """Trunks and heads that have slower copies; `parameter_count` leaves the copies out."""
+        heads = [self.by_name[role] for role in self.targets]
+        pairs = ((*node.inputs, node.name) for node in heads)
+        return tuple(dict.fromkeys(name.partition(".")[0] for pair in pairs for name in pair))
+
+    @property
     def apis(self) -> frozenset[type[API]]:
         """What the module can do, by its heads."""
         by_heads = {node.config.api for node in self.nodes if isinstance(node, HeadNode)}

@@ -70,6 +70,10 @@ class Explanation:
     total: Cost
     inference_total: Cost
     """Of the inference-only form."""
+    copied: tuple[str, ...]
+    """Trunks and heads that have slower copies, the targets."""
+    copied_total: Cost
+    """Of the copies, which `total` leaves out."""
     offers: tuple[str, ...]
     requires: tuple[str, ...]
     drops: tuple[str, ...]
@@ -99,6 +103,8 @@ def explained(
         parts=parts,
         total=_sum(part.cost for part in parts),
         inference_total=_sum(part.cost for part in parts if part.inference),
+        copied=blueprint.copied,
+        copied_total=_sum(p.cost for p in parts if p.name.partition(".")[0] in blueprint.copied),
         offers=tuple(sorted(api.label() for api in blueprint.apis)),
         requires=blueprint.requires,
         drops=blueprint.non_inference_parts,

@@ -53,6 +53,7 @@ def styled(
     yield from _fields(
         {
             "parameters": f"{total.parameters:,} ({_size(total.bytes)})",
+            **_copies(explanation),
             "multiply-adds": f"{total.multiply_adds:,} for one observation",
             "offers": ", ".join(explanation.offers) or "nothing",
             "required": ", ".join(explanation.requires) or "nothing",
@@ -66,6 +67,11 @@ def styled(
     if explanation.settings:
         yield ()
         yield from _changes(explanation.settings, width)
+
+
+def _copies(explanation: Explanation) -> dict[str, str]:
+    names, count = ", ".join(explanation.copied), explanation.copied_total.parameters
+    return {"targets": f"slower copies of {names}: {count:,} parameters more"} if names else {}
 
 
 def _fields(rows: dict[str, str], width: int) -> Iterator[Line]:
