@@ -375,3 +375,9 @@ def test_a_replay_that_holds_no_batch_or_no_return_is_refused_with_a_line_that_i
 
 def test_a_capacity_may_be_written_as_a_float():
     assert ReplayConfig.parse({"capacity": 1e6}).capacity == 1_000_000
+
+
+def test_the_latest_observations_are_those_of_the_last_steps():
+    replay = replay_of(8, space=NUMBER)
+    numbered(replay, 11)
+    assert sorted(replay.latest(3).ravel().tolist()) == [8.0, 9.0, 10.0]

@@ -78,7 +78,9 @@ class OffPolicyDriver(Driver):
         self.env_steps += env_steps
         before_update()
         if self.normalises:
-            self.module.observe(to_tensors(self.collector.obs, self.module.device))
+            self.module.observe(
+                to_tensors(self.replay.latest(self.replay.steps), self.module.device)
+            )
         return Iteration(env_steps, episodes, self._learn(env_steps, progress))
 
     def _learn(self, env_steps: int, progress: float) -> dict[str, float]:

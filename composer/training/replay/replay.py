@@ -103,6 +103,11 @@ class Replay:
         new_start, new_end = self.open
         self.size += self._counted(end, new_end) - self._counted(start, new_start)
 
+    def latest(self, steps: int) -> Nested:
+        """What was seen at the last steps of each environment, `(N · steps, …)`."""
+        end = self.ring.end
+        return self.ring.take(Columns.OBS, self.ring.flat(np.arange(max(0, end - steps), end)))
+
     def _counted(self, start: int, end: int) -> int:
         slots = np.arange(start, end) % self.ring.length
         return int(np.count_nonzero(self.ring.outcomes[Columns.LOSS_MASK][:, slots]))
