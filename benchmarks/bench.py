@@ -1,7 +1,7 @@
 """Ratios to hand-written code and to SB3, alternating in one run at one thread.
 
 make bench            the table, also written to benchmarks/RESULTS.md
-make bench ARGS=act   one part: build, act, ppo or commands
+make bench ARGS=act   one part: build, act, ppo, updates or commands
 """
 
 import platform
@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,6 +21,7 @@ import torch
 
 from benchmarks import handwritten
 from benchmarks.commands import Ratio, commands
+from benchmarks.off_policy import SETTINGS, UPDATES, composer_updates, sb3_updates
 from composer import Experiment, Trainer, compose
 
 ROUNDS = 5
@@ -187,7 +189,19 @@ def ppo() -> list[Row]:
     ]
 
 
-PARTS = {"build": build, "act": act, "ppo": ppo, "commands": commands}
+def updates() -> list[Row]:
+    """Replay → batch → weights, networks of 256×256, 256 transitions."""
+    rows = []
+    for name in SETTINGS:
+        makers = {"composer": composer_updates(name), "sb3": sb3_updates(name)}
+        contenders = {
+            who: timed(partial(go, UPDATES), 1, 1e3 / UPDATES) for who, go in makers.items()
+        }
+        rows.append(alternate(f"{name} update, 256×256, B = 256", "ms", contenders))
+    return rows
+
+
+PARTS = {"build": build, "act": act, "ppo": ppo, "updates": updates, "commands": commands}
 
 
 def table(rows: Sequence[Row | Ratio]) -> str:

@@ -89,11 +89,12 @@ class OffPolicyDriver(Driver):
             return {}
         self.owed += env_steps * self.config.train_ratio
         count, self.owed = int(self.owed), self.owed % 1.0
-        done = [self._update(progress) for _ in range(count)]
+        done = [self.update(progress) for _ in range(count)]
         means = {name: sum(m[name] for m in done) / count for name in done[0]} if done else {}
         return means | self.algorithm.exploration(self.env_steps)
 
-    def _update(self, progress: float) -> dict[str, float]:
+    def update(self, progress: float) -> dict[str, float]:
+        """One update, from a batch of the replay; its metrics."""
         device = self.module.device
         batch = self.replay.sample(self.config.batch_size, self.draws, progress, device)
         metrics = self.algorithm.update(batch, progress)
