@@ -32,10 +32,12 @@ from composer.errors import (
     line_to_type,
     nearest_first,
 )
+from composer.importing import ELSEWHERE
 from composer.loading import Loaded, load
 from composer.loading.files import existing
 from composer.loggers.base import LoggerConfig
-from composer.model_config import ModelConfig
+from composer.model_config import CustomModelConfig, ModelConfig
+from composer.module.custom import CustomModel
 from composer.training.evaluation import EvaluationConfig
 
 
@@ -144,6 +146,38 @@ class Experiment:
         count = min(settings.num_envs, settings.episodes)
         return self._with_origins(lambda: self.config.env.for_evaluation().make(count))
 
+    @property
+    def model(self) -> Blueprint | CustomModel:
+        """What builds the module: the blueprint, or what stands for it where one wrote it by hand.
+
+        Raises:
+            ComposerError: As `blueprint`; or if the class that `model.path` names cannot be used.
+        """
+        return self.custom_model if self.is_hand_written else self.blueprint
+
+    @property
+    def is_hand_written(self) -> bool:
+        """Whether the model is a class of one's own, which has no blueprint."""
+        return isinstance(self.config.model, CustomModelConfig)
+
+    @functools.cached_property
+    def custom_model(self) -> CustomModel:
+        """The hand-written model, for the environment's spaces."""
+        config = self.config.model
+        assert isinstance(config, CustomModelConfig)
+        parts = (*self.spaces, self.config.algorithm, Catalog(self.config.catalog))
+        return self._with_origins(lambda: CustomModel(config, *parts))
+
+    def require_model(self) -> None:
+        """Makes and tries a hand-written module; a composed one is checked as its blueprint.
+
+        Raises:
+            ComposerError: If it cannot be made, or does not return what the algorithm learns from.
+        """
+        model = self.model
+        if isinstance(model, CustomModel):
+            self._with_origins(lambda: model.trial)
+
     @functools.cached_property
     def blueprint(self) -> Blueprint:
         """The model, composed for the environment's spaces.
@@ -241,8 +275,7 @@ def _no_module(
         rule += "; with --config-dir DIR a module beside DIR is found"
     prefix = f"{parent}." if where else ""
     problem = _misnamed(rule, plugins, index, missing, where or [home], prefix)
-    cure = "--config-dir DIR    the configuration directory that lies beside the module"
-    return problem if problem.fix else replace(problem, fix=cure)
+    return problem if problem.fix else replace(problem, fix=ELSEWHERE)
 
 
 def _misnamed(

@@ -12,7 +12,7 @@ ROOT = Path(composer.__file__).parent
 # From the top. A file imports from lines above its own, from what stands to its left on its
 # line, and from its own package.
 FLOORS = [
-    ["errors", "places", "fixes", "problems", "config"],
+    ["errors", "places", "fixes", "problems", "config", "importing"],
     ["spaces", "masks", "columns", "seeds", "returns", "files"],
     ["layers", "running_norm", "composites"],
     ["distributions"],
@@ -25,7 +25,7 @@ FLOORS = [
     ["optimisers"],
     ["algorithms"],
     ["catalog", "composition"],
-    ["module.specs", "module.multi", "module.checkpoint"],
+    ["module.specs", "module.multi", "module.checkpoint", "module.custom"],
     ["environments", "loggers", "executors", "training"],
     ["loading"],
     ["engines.base", "experiment", "checking", "comparison"],

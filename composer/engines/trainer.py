@@ -292,7 +292,7 @@ class Trainer:
         write_checkpoint(
             directory,
             experiment=self.experiment.to_data(),
-            fingerprint=self.experiment.blueprint.fingerprint,
+            fingerprint=self.experiment.model.fingerprint,
             module=self.module,
             driver=self.driver,
             progress=replace(self.progress, seconds=self.progress.seconds + self.clock.seconds),
@@ -309,7 +309,7 @@ class Trainer:
         """
         self.progress, gathered = load_checkpoint(
             Path(path),
-            fingerprint=self.experiment.blueprint.fingerprint,
+            fingerprint=self.experiment.model.fingerprint,
             module=self.module,
             driver=self.driver,
         )

@@ -502,6 +502,7 @@ class RLModule(nn.Module):
             "observation_space": space_to_data(self.observation_space),
             "action_space": space_to_data(self.action_space),
             "model_config": self.model_config,
+            "catalog": None if self._catalog is None else self._catalog.rules.to_data(),
         }
 
     def save_to_path(self, path: str | Path) -> Path:

@@ -1,0 +1,629 @@
+"""Hand-written modules named by a configuration, and parts of one's own in a composed module."""
+
+import json
+import re
+import shlex
+import sys
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from torch import nn
+
+from composer import Catalog, Columns, Experiment, RLModule, Trainer, compose
+from composer.algorithms.ppo import PPOConfig
+from composer.cli.main import main
+from composer.engines.policy import build_module, evaluate_experiment
+from composer.errors import CheckpointError, ComposerError, CompositionError, ContractError
+from composer.model_config import CustomModelConfig
+from composer.module.custom import CustomModel
+
+VECTOR = spaces.Box(-1, 1, (4,), np.float32)
+TWO = spaces.Discrete(2)
+CODE = '''
+import torch
+from torch import nn
+from composer import Columns, RLModule
+from composer.distributions.base import DeterministicDistribution
+
+
+class Mine(RLModule):
+    """An actor and a critic."""
+
+    def setup(self):
+        self.encoder = self.catalog.encoder(self.observation_space).config.build(
+            self.observation_space
+        )
+        features = self.catalog.encoder(self.observation_space).config.out_dim(
+            self.observation_space
+        )
+        self.policy = nn.Linear(features, self.model_config.get("outputs", 2))
+        self.value = nn.Linear(features, 1)
+
+    def _forward(self, batch, **kwargs):
+        return {Columns.ACTION_DIST_INPUTS: self.policy(self.encoder(batch[Columns.OBS]))}
+
+    def compute_values(self, batch, embeddings=None):
+        return self.value(self.encoder(batch[Columns.OBS])).squeeze(-1)
+
+    def get_non_inference_attributes(self):
+        return ["value"]
+
+
+class Needs(Mine):
+    def setup(self):
+        self.width = self.model_config["width"]
+
+
+class Fails(Mine):
+    def setup(self):
+        super().setup()
+        self.width = 1 / 0
+
+
+class Misfits(Mine):
+    def _forward(self, batch, **kwargs):
+        return {Columns.ACTION_DIST_INPUTS: self.policy(batch[Columns.OBS])}
+
+
+class NoCritic(RLModule):
+    def setup(self):
+        self.encoder = nn.Linear(4, 8)
+        self.policy = nn.Linear(8, 2)
+        self.value = nn.Linear(8, 1)
+
+    def _forward(self, batch, **kwargs):
+        return {Columns.ACTION_DIST_INPUTS: self.policy(self.encoder(batch[Columns.OBS]))}
+
+
+class ActionsAlone(Mine):
+    def _forward(self, batch, **kwargs):
+        return {Columns.ACTIONS: super()._forward(batch)["action_dist_inputs"].argmax(-1)}
+
+
+class ActionsInTraining(Mine):
+    _forward_train = ActionsAlone._forward
+
+    def _forward_train(self, batch, **kwargs):
+        return {Columns.ACTIONS: super()._forward(batch)["action_dist_inputs"].argmax(-1)}
+
+
+class Neither(Mine):
+    def _forward(self, batch, **kwargs):
+        return {"logits": super()._forward(batch)["action_dist_inputs"]}
+
+
+class Column(Mine):
+    def compute_values(self, batch, embeddings=None):
+        return super().compute_values(batch).unsqueeze(-1)
+
+
+class OneAction(Mine):
+    def get_train_action_dist_cls(self):
+        return DeterministicDistribution
+
+    def _forward(self, batch, **kwargs):
+        return {Columns.ACTION_DIST_INPUTS: super()._forward(batch)["action_dist_inputs"][..., 0]}
+
+
+class WrongName(Mine):
+    def get_non_inference_attributes(self):
+        return ["critic"]
+
+
+class Remembers(Mine):
+    def get_initial_state(self, batch_size=1):
+        return {"count": torch.zeros(batch_size, 1)}
+
+    def _forward(self, batch, **kwargs):
+        state = {"count": batch[Columns.STATE_IN]["count"] + 1}
+        return {**super()._forward(batch), Columns.STATE_OUT: state}
+
+
+class NotOne:
+    pass
+'''
+YAML = """
+# @package _global_
+defaults:
+  - override /model: custom
+model:
+  path: own_pkg.Mine
+  config: {outputs: 2}
+total_steps: 600
+evaluation: {episodes: 2, every: 0}
+algorithm: {rollout_steps: 32}
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A module `own_pkg` in the working directory, and an experiment that names a class of it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+    (tmp_path / "own_pkg.py").write_text(CODE)
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    (tmp_path / "conf" / "experiment" / "mine.yaml").write_text(YAML)
+    return tmp_path
+
+
+def words(name="Mine", *more):
+    return ["model=custom", f"model.path=own_pkg.{name}", "logger=none", *more]
+
+
+def problem_of(name, *more, kind=ComposerError):
+    with pytest.raises(kind) as raised:
+        Experiment.load(words(name, *more)).require_model()
+    (problem,) = raised.value.problems
+    return problem
+
+
+# --- from the command line and YAML
+
+
+def test_a_class_named_in_yaml_is_trained_evaluated_and_resumed(own, capsys):
+    train = ["train", "--config-dir", "conf", "experiment=mine", "logger=none", "--run-dir", "run"]
+    assert main(train) == 0
+    at_the_end = re.findall(r"return (\S+) ± ", capsys.readouterr().out)[-1]
+    assert main(["eval", "run"]) == 0
+    assert f"return {at_the_end} ± " in capsys.readouterr().out
+    assert main(["resume", "run", "total_steps=1200"]) == 0
+    latest = sorted((own / "run" / "checkpoints").glob("step_*"))[-1]
+    module = RLModule.from_checkpoint(latest, trust="own_pkg")
+    assert type(module).__name__ == "Mine"
+    assert not (own / "run" / "blueprint.json").exists()
+
+
+def test_the_same_class_is_named_by_words(own):
+    by_words = Experiment.load(words("Mine", "model.config.outputs=2"))
+    by_file = Experiment.load(["experiment=mine"], "conf")
+    assert by_words.config.model == by_file.config.model
+    assert by_words.model.fingerprint == by_file.model.fingerprint
+    assert Experiment.from_data(by_words.to_data()).config == by_words.config
+
+
+def test_eval_trusts_the_class_of_the_runs_own_experiment_only(own, capsys):
+    trainer = Trainer(Experiment.load(words("Mine")))
+    trainer.save("saved")
+    trainer.close()
+    assert main(["eval", "saved"]) == 0
+    with pytest.raises(CheckpointError, match=r"own_pkg:Mine, whose code is not trusted"):
+        RLModule.from_checkpoint("saved")
+    file = own / "saved" / "module" / "module.json"
+    data = json.loads(file.read_text()) | {"class": "shutil:rmtree"}
+    file.write_text(json.dumps(data))
+    with pytest.raises(CheckpointError):
+        type(trainer.module).from_checkpoint("saved")
+
+
+def test_check_says_what_is_there(own, capsys):
+    assert main(["check", *words("Mine")]) == 0
+    out = capsys.readouterr().out
+    assert "4,675 parameters" in out
+    assert "PolicyAPI, ValueFunctionAPI: offered" in out
+
+
+def test_explain_says_what_there_is_to_say(own, capsys):
+    assert main(["explain", *words("Mine", "model.config.outputs=2")]) == 0
+    out = capsys.readouterr().out
+    for line in (
+        r"class +own_pkg\.Mine: An actor and a critic\.",
+        r"config +\{outputs: 2\}",
+        r"parts +encoder \(MLPEncoder, 4,480\), policy \(Linear, 130\), value \(Linear, 65\)",
+        r"offers +InferenceOnlyAPI, PolicyAPI, ValueFunctionAPI",
+        r"inference-only +drops value",
+        r" +model\.path=own_pkg\.Mine +model\.path=own_pkg\.Mine \(command line\)",
+    ):
+        assert re.search(line, out), line
+    assert main(["explain", *words("Mine"), "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert (data["parameters"], data["drops"]) == (4675, ["value"])
+    assert main(["explain", *words("Mine"), "--out", "x.html"]) == 2
+    assert "a hand-written model has no graph to draw" in capsys.readouterr().err
+
+
+def test_diff_compares_settings_and_size(own, capsys):
+    a, b = (shlex.join(w) for w in (words("Mine"), ["env=cartpole", "logger=none"]))
+    assert main(["diff", a, b, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["parameters"] == [4675, 9155]
+    assert "model.path" in {item["path"] for item in found["settings"]}
+
+
+def test_a_sweep_checks_each_class(own, capsys):
+    assert main(["check", "model=custom", "model.path=own_pkg.Mine,own_pkg.NoCritic"]) == 2
+    assert "1 of 2 jobs broken" in capsys.readouterr().out
+
+
+def test_a_hand_written_model_has_no_blueprint(own):
+    with pytest.raises(CompositionError, match="it has no blueprint"):
+        Experiment.load(words("Mine")).blueprint  # noqa: B018
+
+
+# --- refusals
+
+
+@pytest.mark.parametrize(
+    ("path", "message", "fix"),
+    [
+        ("own_pkg.Mien", "`own_pkg` has no `Mien`; did you mean `own_pkg.Mine`?", "own_pkg.Mine"),
+        ("own_pgk.Mine", "did you mean `own_pkg`?", "own_pkg.Mine"),
+        ("own_pkg:Mine", "named by its dotted path", "own_pkg.Mine"),
+    ],
+)
+def test_a_class_that_is_not_there_is_told_the_nearest(own, path, message, fix):
+    with pytest.raises(ComposerError) as raised:
+        Experiment.load(["model=custom", f"model.path={path}"]).require_model()
+    (problem,) = raised.value.problems
+    assert message in problem.message
+    assert problem.origin == f"model.path={path} (command line)"
+    assert problem.fix == f"model.path={fix}"
+    Experiment.load(["model=custom", problem.fix]).require_model()
+
+
+def test_a_module_with_no_near_name_is_looked_for_elsewhere(own):
+    with pytest.raises(ComposerError, match="--config-dir DIR") as raised:
+        Experiment.load(["model=custom", "model.path=zzz.Mine"]).require_model()
+    assert "the module `zzz` cannot be imported" in str(raised.value)
+
+
+def test_the_path_must_be_given(own, capsys):
+    assert main(["check", "model=custom"]) == 2
+    assert "model `custom` needs `path`, which is not given" in capsys.readouterr().err
+
+
+def test_what_is_no_module_is_refused_with_those_that_are(own):
+    problem = problem_of("NotOne")
+    assert problem.message == "`own_pkg.NotOne` is not a subclass of `composer.RLModule`"
+    assert "own_pkg.Mine" in problem.valid
+
+
+def test_a_missing_api_is_refused_with_a_method_that_works_when_pasted(own):
+    problem = problem_of("NoCritic", kind=ContractError)
+    head, _, paste = problem.message.partition("\n")
+    assert head.startswith("ppo requires ValueFunctionAPI, which NoCritic lacks: add ")
+    assert problem.path == "model.path"
+    assert problem.origin == "model.path=own_pkg.NoCritic (command line)"
+    assert problem.fix.endswith("    class NoCritic")
+    indented = "".join(f"    {line}\n" for line in paste.splitlines())
+    (own / "other_pkg.py").write_text(
+        f"from own_pkg import *\n\nclass Mended(NoCritic):\n{indented}"
+    )
+    Experiment.load(["model=custom", "model.path=other_pkg.Mended"]).require_model()
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "line"),
+    [
+        ("Needs", "Needs raised KeyError as it was made: 'width'", 'self.model_config["width"]'),
+        ("Fails", "Fails raised ZeroDivisionError as it was made: division", "self.width = 1 / 0"),
+        ("Misfits", "Misfits raised RuntimeError as it chose an action", "return {Columns."),
+        ("Neither", "returned neither `action_dist_inputs` nor `actions`", "class Neither"),
+        ("WrongName", "names `critic`, which the module does not have", "class WrongName"),
+    ],
+)
+def test_what_a_class_raises_is_told_with_its_line_and_without_a_traceback(
+    own, capsys, name, message, line
+):
+    assert main(["check", *words(name)]) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert "Traceback" not in err
+    assert f"set by  model.path=own_pkg.{name} (command line)" in err
+    assert re.search(rf"try +\S+own_pkg\.py:\d+ +.*{re.escape(line)}", err)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("ActionsAlone", "returns `actions` alone where it explores, and ppo learns from their"),
+        ("ActionsInTraining", "returns no `action_dist_inputs` from `forward_train`"),
+        ("OneAction", "always gives one and the same action"),
+        ("Column", r"gives values of the shape (2, 1) for 2 observations"),
+        ("Remembers", "carries a state from step to step"),
+    ],
+)
+def test_what_the_algorithm_cannot_learn_from_is_refused_before_training(own, name, message):
+    problem = problem_of(name, kind=ContractError)
+    assert message in problem.message
+    assert problem.origin == f"model.path=own_pkg.{name} (command line)"
+    with pytest.raises(ContractError):
+        Trainer(Experiment.load(words(name)))
+
+
+def test_a_distribution_of_the_wrong_width_is_refused(own):
+    assert "the inputs of the distribution" in problem_of("Mine", "model.config.outputs=3").message
+
+
+def test_parts_of_a_composed_model_are_not_those_of_a_hand_written_one(own):
+    problem = problem_of("Mine", "model/encoder=mlp")
+    assert "`encoder` belongs to model `composed`, but `custom` is selected" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("typed", "fix"),
+    [
+        (["model.type=custom"], "model=custom"),
+        (["experiment=typed"], "defaults: [override /model: custom]"),
+    ],
+)
+def test_a_type_alone_is_told_the_preset_that_says_it_all(own, typed, fix):
+    (own / "conf" / "experiment" / "typed.yaml").write_text(
+        "# @package _global_\nmodel: {type: custom, path: own_pkg.Mine}\n"
+    )
+    with pytest.raises(ComposerError) as raised:
+        Experiment.load([*typed, "model.path=own_pkg.Mine"], "conf")
+    assert {problem.fix for problem in raised.value.problems} == {fix}
+
+
+# --- what a module may be
+
+
+class Custom(RLModule):
+    """Takes any observation; acts in Discrete(2)."""
+
+    def setup(self):
+        choice = self.catalog.encoder(self.observation_space).config
+        self.encoder = choice.build(self.observation_space)
+        self.policy = nn.Linear(choice.out_dim(self.observation_space), 2)
+        self.value = nn.Linear(choice.out_dim(self.observation_space), 1)
+
+    def _forward(self, batch, **kwargs):
+        features = self.encoder(batch[Columns.OBS])
+        return {Columns.ACTION_DIST_INPUTS: self.policy(features), Columns.EMBEDDINGS: features}
+
+    def compute_values(self, batch, embeddings=None):
+        features = self.encoder(batch[Columns.OBS]) if embeddings is None else embeddings
+        return self.value(features).squeeze(-1)
+
+
+def model_of(cls, observation=VECTOR, action=TWO, algorithm=None, **more):
+    sys.modules["of_a_test"] = type(sys)("of_a_test")
+    setattr(sys.modules["of_a_test"], cls.__name__, cls)
+    config = CustomModelConfig(path=f"of_a_test.{cls.__name__}", **more)
+    return CustomModel(config, observation, action, algorithm or PPOConfig())
+
+
+DICT = spaces.Dict(
+    {"image": spaces.Box(0, 255, (3, 36, 36), np.uint8), "text": spaces.Text(5), "n": TWO}
+)
+MASKED = spaces.Dict({"state": VECTOR, "action_mask": spaces.MultiBinary(2)})
+
+
+@pytest.mark.parametrize("space", [VECTOR, DICT, MASKED, spaces.Sequence(VECTOR)])
+def test_any_observation_goes_through_the_catalogs_encoder(space):
+    module = model_of(Custom, space).build()
+    assert module.act(space.sample()).value.shape == ()
+
+
+def test_the_same_seed_gives_the_same_weights_and_moves_no_other_stream():
+    model = model_of(Custom)
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    first, again, other = model.build(seed=1), model.build(seed=1), model.build(seed=2)
+    assert torch.equal(torch.rand(1), expected)
+    assert torch.equal(first.policy.weight, again.policy.weight)
+    assert not torch.equal(first.policy.weight, other.policy.weight)
+
+
+def test_the_trial_leaves_the_module_as_it_was_made():
+    class Counts(Custom):
+        def setup(self):
+            super().setup()
+            self.norm = nn.BatchNorm1d(4)
+            self.calls = 0
+
+        def _forward(self, batch, **kwargs):
+            self.calls += 1
+            return super()._forward({Columns.OBS: self.norm(batch[Columns.OBS])})
+
+    module = model_of(Counts).build()
+    assert (module.calls, int(module.norm.num_batches_tracked)) == (0, 0)
+
+
+def test_the_experiments_catalog_is_the_modules_and_is_saved_with_it(own):
+    rules = ["catalog.observation.vector.use.hidden=[7]"]
+    experiment = Experiment.load(words("Mine", *rules))
+    trainer = Trainer(experiment)
+    assert trainer.module.policy.in_features == 7
+    trainer.save("saved")
+    trainer.close()
+    assert RLModule.from_checkpoint("saved", trust="own_pkg").policy.in_features == 7
+
+
+def test_settings_are_the_modules_own_plain_data():
+    module = model_of(Custom, config={"sizes": [1, 2], "deep": {"x": 1}}).build()
+    assert module.model_config == {"sizes": [1, 2], "deep": {"x": 1}}
+
+
+def test_the_fingerprint_is_of_the_class_its_settings_and_the_spaces():
+    same = model_of(Custom).fingerprint
+    assert model_of(Custom).fingerprint == same
+    assert model_of(Custom, config={"x": 1}).fingerprint != same
+    assert model_of(Custom, action=spaces.Discrete(2, start=1)).fingerprint != same
+
+
+def test_a_checkpoint_of_other_settings_is_not_resumed(own):
+    trainer = Trainer(Experiment.load(words("Mine")))
+    trainer.save("saved")
+    trainer.close()
+    other = Trainer(Experiment.load(words("Mine", "model.config.outputs=2")))
+    with pytest.raises(CheckpointError, match="holds another model"):
+        other.restore("saved")
+    other.close()
+
+
+def test_a_module_without_its_non_inference_attributes_acts_alike():
+    class Slim(Custom):
+        def get_non_inference_attributes(self):
+            return ["value"]
+
+    model = model_of(Slim)
+    full, slim = model.build(seed=1), model.build(seed=1, inference_only=True)
+    assert model.trial.drops == ("value",)
+    assert not hasattr(slim, "value")
+    obs = VECTOR.sample()
+    assert full.act(obs, deterministic=True).actions == slim.act(obs, deterministic=True).actions
+
+
+def test_each_phase_may_have_a_distribution_of_its_own():
+    def least(self):
+        bound = self.get_train_action_dist_cls()
+
+        class Least(type(bound)):
+            def forward(self, inputs, mask=None):
+                return super().forward(-inputs, mask)
+
+        bound.__class__ = Least
+        return bound
+
+    cls = type("Contrary", (Custom,), {"get_inference_action_dist_cls": least})
+    module = model_of(cls).build()
+    obs = torch.from_numpy(np.stack([VECTOR.sample() for _ in range(8)]))
+    worst = module.forward_inference({Columns.OBS: obs})[Columns.ACTION_DIST_INPUTS].argmin(-1)
+    assert torch.equal(module.act(obs, deterministic=True).actions, worst)
+
+
+def test_a_stateful_module_is_evaluated_and_saved(own):
+    experiment = Experiment.load(words("Remembers", "evaluation.episodes=2"))
+    module_class = experiment_class(own, "Remembers")
+    module = module_class(*experiment.spaces)
+    envs = experiment.make_evaluation_envs()
+    result = evaluate_experiment(experiment, module, envs)
+    envs.close()
+    assert len(result.returns) == 2
+    module.save_to_path("saved")
+    again = module_class.from_checkpoint("saved")
+    step = again.act(again.act(np.zeros(4, np.float32)) and np.zeros(4, np.float32))
+    assert step.state["count"].shape == (1,)
+
+
+def experiment_class(own, name):
+    return Experiment.load(words("Mine")).custom_model.module_class.__subclasses__()[
+        [c.__name__ for c in _subclasses()].index(name)
+    ]
+
+
+def _subclasses():
+    return sys.modules["own_pkg"].Mine.__subclasses__()
+
+
+def test_training_a_hand_written_module_begins_with_a_ratio_of_one(own):
+    experiment = Experiment.load(
+        words("Mine", "algorithm.epochs=1", "algorithm.num_minibatches=1", "env.num_envs=2")
+    )
+    trainer = Trainer(experiment)
+    metrics = trainer.step().metrics
+    trainer.close()
+    assert metrics["train/kl"] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_module_is_built_by_the_seed_of_its_experiment(own):
+    first, again = (build_module(Experiment.load(words("Mine", "seed=5"))) for _ in range(2))
+    assert torch.equal(first.policy.weight, again.policy.weight)
+
+
+# --- parts of one's own in a composed module
+
+
+class Own(nn.Module):
+    def __init__(self, width=64):
+        super().__init__()
+        self.layer = nn.Linear(4, width)
+
+    def forward(self, obs):
+        return self.layer(obs)
+
+
+def test_a_part_of_ones_own_takes_the_place_of_a_node():
+    blueprint, part = compose(VECTOR, TWO, algorithm="ppo"), Own()
+    module = blueprint.build(parts={"main.encoder": part})
+    assert module.get_submodule("main.encoder") is part
+    plain = blueprint.build()
+    for name, tensor in plain.state_dict().items():
+        if not name.startswith("main.encoder"):
+            assert torch.equal(module.state_dict()[name], tensor)
+    obs = torch.rand(5, 4)
+    expected = plain.policy(part(obs))
+    out = module.forward_train({Columns.OBS: obs})
+    assert torch.equal(out[Columns.ACTION_DIST_INPUTS], module.distribution.inputs(expected))
+
+
+def test_what_stands_inside_a_replaced_composite_is_not_built():
+    class Sums(nn.Module):
+        def forward(self, obs):
+            return obs["a"].sum(-1, keepdim=True).expand(*obs["a"].shape[:-1], 128)
+
+    space = spaces.Dict({"a": VECTOR, "b": VECTOR})
+    module = compose(space, TWO).build(parts={"main.encoder": Sums()})
+    assert not any(name.startswith("main.") for name in module.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"main.encoder": Own(3)}, "expected Box(4,) float32 → (*B, 64), given (*B, 3)"),
+        ({"value": nn.Linear(64, 1)}, "expected 64 → (*B), given (*B, 1)"),
+        ({"main.encoder": nn.Linear(5, 64)}, "given RuntimeError: mat1 and mat2 shapes"),
+        ({"main.encodr": Own()}, "no encoder or head `main.encodr`; did you mean `main.encoder`?"),
+        ({"distribution": Own()}, "the model has no encoder or head `distribution`"),
+        ({"main.encoder": "mlp"}, "a part is a torch module, built already"),
+    ],
+)
+def test_a_part_that_does_not_fit_is_refused_with_its_name(parts, message):
+    with pytest.raises(CompositionError) as raised:
+        compose(VECTOR, TWO, algorithm="ppo").build(parts=parts)
+    (problem,) = raised.value.problems
+    assert message in problem.message
+    assert problem.path == f"parts[{next(iter(parts))!r}]"
+
+
+def test_every_part_that_does_not_fit_is_told_at_once():
+    with pytest.raises(CompositionError) as raised:
+        compose(VECTOR, TWO, algorithm="ppo").build(
+            parts={"main.encoder": Own(3), "valeu": Own(), "policy": Own()}
+        )
+    assert len(raised.value.problems) == 3
+
+
+def test_a_part_is_tried_without_moving_its_statistics():
+    norm = nn.BatchNorm1d(4)
+    part = nn.Sequential(norm, nn.Linear(4, 64))
+    compose(VECTOR, TWO).build(parts={"main.encoder": part})
+    assert int(norm.num_batches_tracked) == 0
+    assert part.training
+
+
+def test_a_module_with_parts_of_ones_own_is_loaded_only_with_them(tmp_path):
+    blueprint = compose(VECTOR, TWO, algorithm="ppo")
+    module = blueprint.build(parts={"main.encoder": Own()})
+    path = module.save_to_path(tmp_path / "saved")
+    with pytest.raises(CheckpointError, match=r"main\.encoder by .*\.Own; build it with them"):
+        RLModule.from_checkpoint(path)
+    again = blueprint.build(seed=1, parts={"main.encoder": Own()})
+    again.restore_from_path(path)
+    assert torch.equal(
+        again.get_submodule("main.encoder.layer").weight, module.main.encoder.layer.weight
+    )
+
+
+def test_a_catalog_given_to_a_module_by_hand_comes_back_from_its_checkpoint(tmp_path):
+    rules = Catalog.default().rules.to_data()
+    rules["observation"]["vector"]["use"]["hidden"] = [9]
+    module = Custom(VECTOR, TWO, catalog=Catalog(rules))
+    path = module.save_to_path(tmp_path / "saved")
+    assert Custom.from_checkpoint(path).policy.in_features == 9
+
+
+def test_an_environment_of_another_action_space_is_told_of_the_width():
+    with pytest.raises(ComposerError, match="the inputs of the distribution"):
+        model_of(Custom, action=spaces.Discrete(5)).build()
+
+
+def test_gymnasium_is_not_asked_for_an_environment_to_try_a_module(monkeypatch):
+    monkeypatch.setattr(gym, "make", None)
+    assert model_of(Custom).parameter_count > 0
