@@ -10,7 +10,7 @@ STAMP := .venv/.installed
 export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: train test fuzz check schema bench experiments clean
+.PHONY: train test fuzz check schema docs bench experiments clean
 
 train: $(STAMP)
 	$(BIN)/composer train $(ARGS)
@@ -33,11 +33,15 @@ schema: $(STAMP)
 		$(BIN)/composer schema $$name > conf/schema/$$name.json; \
 	done
 
+docs: $(STAMP)
+	$(BIN)/python docs/spaces.py
+
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.bench $(ARGS)
 
 experiments: $(STAMP)
 	$(BIN)/python -m benchmarks.experiments $(ARGS)
+	test -n "$(ARGS)" || $(BIN)/python -m benchmarks.atari
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .hypothesis .ruff_cache

@@ -1,6 +1,6 @@
 """Trains each shipped experiment with three seeds and writes what came of it to EXPERIMENTS.md.
 
-make experiments                   all of them
+make experiments                   all of them, and an update in each game of Atari (atari.py)
 make experiments ARGS=pendulum_ppo some of them, printed only
 """
 

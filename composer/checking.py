@@ -34,7 +34,7 @@ def check(experiment: Experiment, directory: Path = RUNS) -> None:
     """
     experiment.require_model()
     require_writable(directory)
-    problems = [*_missing_packages(experiment.config), *_disk_problems(experiment, directory)]
+    problems = _missing_packages(experiment) or [*_disk_problems(experiment, directory)]
     if problems:
         error = ConfigError(*problems)
         raise experiment.loaded.with_origins(error) if experiment.loaded else error
@@ -66,16 +66,28 @@ def check_jobs(
             yield Report(job, experiment)
 
 
-def _missing_packages(config: Config) -> Iterator[Problem]:
-    for path, part in _parts(config, ()):
-        for name in part.packages:
-            if importlib.util.find_spec(name) is None:
-                yield Problem(
-                    f"{part.family} `{part.type}` needs the package {name}, which is not installed",
-                    path=join_path("", (*path, "type")),
-                    value=part.type,
-                    fix=f"pip install {name}",
-                )
+def _missing_packages(experiment: Experiment) -> list[Problem]:
+    """Of the parts that are chosen, not of those that rules of the catalog might choose."""
+    fields = type(experiment.config).model_fields.keys() - {"catalog", "model"}
+    used = {(name,): getattr(experiment.config, name) for name in sorted(fields)}
+    nodes = () if experiment.is_hand_written else experiment.blueprint.nodes
+    used |= {(node.place,): node.config for node in nodes}  # pyright: ignore[reportAttributeAccessIssue]
+    found: dict[tuple[str, str], Problem] = {}
+    for start, config in used.items():
+        for path, part in _parts(config, start):
+            for name in part.packages:
+                if importlib.util.find_spec(name) is None:
+                    found.setdefault((part.type, name), _missing(name, part, path))
+    return list(found.values())
+
+
+def _missing(name: str, part: Family, path: tuple[str | int, ...]) -> Problem:
+    return Problem(
+        f"{part.family} `{part.type}` needs the package {name}, which is not installed",
+        path=join_path("", (*path, "type")),
+        value=part.type,
+        fix=f"pip install 'rl-composer[{part.extra}]'" if part.extra else f"pip install {name}",
+    )
 
 
 def _parts(value: object, path: tuple[str | int, ...]) -> Iterator[tuple[tuple, Family]]:

@@ -140,6 +140,8 @@ class Family(Config):
     root: ClassVar[Any] = None
     packages: ClassVar[tuple[str, ...]] = ()
     """Names to import that the part needs beside Composer's own."""
+    extra: ClassVar[str | None] = None
+    """The extra of rl-composer that brings them; None where they are installed by their names."""
 
     def __new__(cls, **data: object) -> Self:
         """Calling a root makes the member that `type` names."""

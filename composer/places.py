@@ -130,3 +130,8 @@ def described(owner: Any) -> str:
         return f"{owner.family} `{owner.model_fields['type'].default}`"
     name = owner.__name__.removesuffix("Config")
     return "the" + re.sub(r"[A-Z]", lambda letter: f" {letter[0].lower()}", name)
+
+
+def choice_of(path: str) -> str:
+    """What is typed to choose a part: the group where there is one, else the path."""
+    return path.replace(".", "/") if path.count(".") == 1 else path

@@ -120,7 +120,7 @@ class _Generator(GenerateJsonSchema):
 
     def model_schema(self, schema: core_schema.ModelSchema) -> Schema:
         made = super().model_schema(schema)
-        described = _described_fields(schema["cls"])
+        described = described_fields(schema["cls"])
         for name, option in made.get("properties", {}).items():
             if name in described:
                 option.setdefault("description", described[name])
@@ -130,7 +130,7 @@ class _Generator(GenerateJsonSchema):
         return {}
 
 
-def _described_fields(config: type) -> dict[str, str]:
+def described_fields(config: type) -> dict[str, str]:
     """The docstrings below a class's fields, those it inherits included."""
     found: dict[str, str] = {}
     for owner in reversed(config.__mro__):

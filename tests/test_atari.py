@@ -29,7 +29,7 @@ def test_there_is_a_file_for_every_game_that_ale_registers():
     registered = {gym.registry[key].kwargs["game"] for key in gym.registry if key[:4] == "ALE/"}
     assert {path.stem for path in FILES.glob("*.yaml")} == registered
     for path in FILES.glob("*.yaml"):
-        assert path.read_text().endswith(f"\ntype: atari\ngame: {path.stem}\n")
+        assert f"\ntype: atari\ngame: {path.stem}\n" in path.read_text()
 
 
 def test_every_game_has_the_id_that_ale_registers_it_by():
@@ -114,6 +114,18 @@ def test_an_unknown_game_names_the_nearest():
     assert (problem.path, problem.value, problem.fix) == ("env.game", "pongg", "env.game=pong")
 
 
+def test_a_game_without_an_action_that_does_nothing_says_so():
+    with pytest.raises(ConfigError, match="no action of `backgammon` does nothing") as error:
+        atari("backgammon").spaces()
+    assert error.value.problems[0].fix == "env.noop_max=0"
+    atari("backgammon", noop_max=0).spaces()
+
+
+@pytest.mark.parametrize("game", ["backgammon", "video_checkers"])
+def test_its_file_says_that_nothing_is_done(game):
+    assert Experiment.load([f"env=atari/{game}"]).spaces[0].shape == (4, 84, 84)
+
+
 def test_an_unknown_file_of_a_game_names_the_nearest_and_folds_the_others():
     with pytest.raises(ConfigError, match="did you mean `atari/pong`") as error:
         Experiment.load(["env=atari/pongg"])
@@ -141,6 +153,14 @@ def test_a_game_has_tuned_settings_of_its_own(tmp_path):
     file.write_text("# @package _global_\nalgorithm: {lr: 0.125}\n")
     assert Experiment.load(["env=atari/pong"], tmp_path).config.algorithm.lr == 0.125
     assert Experiment.load(["env=atari/breakout"], tmp_path).config.algorithm.lr != 0.125
+
+
+def test_a_file_that_undoes_the_game_that_was_typed_is_refused(tmp_path):
+    file = tmp_path / "experiment" / "mine.yaml"
+    file.parent.mkdir()
+    file.write_text("# @package _global_\nenv: {game: tennis}\n")
+    with pytest.raises(ConfigError, match="says pong, but a plain value in a file undoes it"):
+        Experiment.load(["env=atari/pong", "experiment=mine"], tmp_path)
 
 
 def test_a_run_is_named_after_the_game_without_a_slash():

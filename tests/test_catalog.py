@@ -56,6 +56,8 @@ def problem(call, kind=CompositionError):
         (spaces.MultiBinary(1025), "one_hot", "discrete"),
         (spaces.Text(3), "text", "text"),
         (spaces.Sequence(VECTOR), "sequence", "sequence"),
+        (spaces.OneOf([VECTOR, IMAGE]), "oneof", "oneof"),
+        (spaces.Graph(VECTOR, None), "graph", "graph"),
     ],
 )
 def test_the_default_tree_chooses_an_encoder(space, tag, name):
@@ -186,6 +188,8 @@ def test_no_match_lists_each_rule_and_why_it_does_not_apply():
         "rule `tuple` does not apply: kind is box, not tuple",
         "rule `text` does not apply: kind is box, not text",
         "rule `sequence` does not apply: kind is box, not sequence",
+        "rule `oneof` does not apply: kind is box, not oneof",
+        "rule `graph` does not apply: kind is box, not graph",
     ]
     assert (found.path, found.value) == ("model.encoder", "auto")
     assert found.valid == ("mlp", "residual_mlp")

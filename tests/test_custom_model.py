@@ -105,7 +105,7 @@ class OneAction(Mine):
         return DeterministicDistribution
 
     def _forward(self, batch, **kwargs):
-        return {Columns.ACTION_DIST_INPUTS: super()._forward(batch)["action_dist_inputs"][..., 0]}
+        return {Columns.ACTION_DIST_INPUTS: super()._forward(batch)["action_dist_inputs"][..., :1]}
 
 
 class WrongName(Mine):
@@ -143,11 +143,12 @@ def own(tmp_path, monkeypatch):
     """A module `own_pkg` in the working directory, and an experiment that names a class of it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
     (tmp_path / "own_pkg.py").write_text(CODE)
     (tmp_path / "conf" / "experiment").mkdir(parents=True)
     (tmp_path / "conf" / "experiment" / "mine.yaml").write_text(YAML)
-    return tmp_path
+    yield tmp_path
+    for name in ("own_pkg", "other_pkg"):
+        sys.modules.pop(name, None)
 
 
 def words(name="Mine", *more):

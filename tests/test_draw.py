@@ -47,7 +47,7 @@ COMPOSITE = Explanation(
         part("main.encoder", "combine", CHILDREN, 256),
         part("main.memory", "memory", ("main.encoder",), 128),
         part("policy", "head", ("main.memory",), 6),
-        part("distribution", "distribution", ("policy",), 6),
+        part("distribution", "distribution", ("policy",), 6, takes="6"),
         part("value", "head", ("main.memory",), 1, inference=False),
         part("q", "head", ("main.memory",), 6, inference=False, detached=True),
     ),
@@ -223,3 +223,26 @@ def test_without_the_package_the_error_says_what_to_install(here, monkeypatch):
     with pytest.raises(ComposerError, match=r'pip install "rl-composer\[draw\]"'):
         draw(PPO, here / "model.png")
     assert list(here.iterdir()) == []
+
+
+def test_the_parts_of_a_joint_meet_before_the_actions():
+    space = spaces.Dict(gear=spaces.Discrete(4), steer=spaces.Box(-1, 1, (2,), np.float32))
+    graph = graph_of(explained(compose(spaces.Discrete(3), space)))
+    arrows = {(arrow.source, arrow.target): arrow.gives for arrow in graph.arrows}
+    assert [source for source, target in arrows if target == "actions"] == ["distribution"]
+    assert ("distribution.gear", "distribution") in arrows
+    assert graph.boxes["distribution"].lines[0] == "joint distribution"
+
+
+def test_each_distribution_of_a_joint_takes_its_own_share_of_the_policy():
+    space = spaces.Dict(gear=spaces.Discrete(4), steer=spaces.Box(-1, 1, (2,), np.float32))
+    graph = graph_of(explained(compose(spaces.Discrete(3), space)))
+    arrows = {(arrow.source, arrow.target): arrow.gives for arrow in graph.arrows}
+    assert arrows["policy", "distribution.gear"] == "4"
+    assert arrows["policy", "distribution.steer"] == "2"
+
+
+def test_what_joins_encoders_is_an_encoder():
+    space = spaces.Dict(a=spaces.Discrete(3), b=spaces.Discrete(3))
+    graph = graph_of(explained(compose(space, spaces.Discrete(2))))
+    assert graph.boxes["main.encoder"].lines[0] == "dict encoder"

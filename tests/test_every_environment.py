@@ -2,7 +2,6 @@
 
 import importlib
 import pkgutil
-import re
 import warnings
 
 import ale_py  # noqa: F401 - registers its games
@@ -15,20 +14,11 @@ import torch
 from experiments import experiment, trainer_of
 
 from composer import compose
-from composer.errors import CompositionError
 
 GYMNASIUM = ("classic_control", "toy_text", "box2d", "mujoco")
 ATARI = ("pong", "breakout", "space_invaders", "montezuma_revenge", "skiing")
 WITHOUT_FILES = "MiniGrid-WFC"
 """The wheel of minigrid 3.2 lacks the pictures that these are made from."""
-
-WAITING = re.compile(r"MiniGrid|BabyAI|Blackjack|classic/(?!rps)")
-"""What observes a Dict or a Tuple, for which nothing composes yet."""
-
-
-def cases(names):
-    waits = pytest.mark.xfail(raises=CompositionError, strict=True, reason="a composite space")
-    return [pytest.param(name, marks=[waits] if WAITING.match(name) else []) for name in names]
 
 
 def latest(*packages):
@@ -62,7 +52,7 @@ def takes_an_update(env):
     assert any(not torch.equal(p, q) for p, q in zip(before, after, strict=True))
 
 
-@pytest.mark.parametrize("env_id", cases(latest(*(f"gymnasium.envs.{kind}" for kind in GYMNASIUM))))
+@pytest.mark.parametrize("env_id", latest(*(f"gymnasium.envs.{kind}" for kind in GYMNASIUM)))
 def test_an_environment_of_gymnasium_takes_an_update(env_id):
     takes_an_update({"id": env_id})
 
@@ -72,7 +62,7 @@ def test_a_game_of_atari_takes_an_update(game):
     takes_an_update({"type": "atari", "game": game})
 
 
-@pytest.mark.parametrize("env_id", cases(latest("minigrid")))
+@pytest.mark.parametrize("env_id", latest("minigrid"))
 def test_an_environment_of_minigrid_takes_an_update(env_id):
     takes_an_update({"id": env_id})
 
@@ -82,7 +72,7 @@ GAMES += [f"mpe2.{file.name}" for file in pkgutil.iter_modules(mpe2.__path__) if
 """Those of PettingZoo that need no further ROMs, and MPE2's, which no registry holds."""
 
 
-@pytest.mark.parametrize("name", cases(GAMES))
+@pytest.mark.parametrize("name", GAMES)
 def test_a_model_composes_for_each_agent(name):
     for observation_space, action_space in agents_spaces(name):
         blueprint = compose(observation_space, action_space, algorithm="ppo")

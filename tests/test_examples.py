@@ -2,11 +2,17 @@
 
 import importlib.util
 import re
+import shlex
 import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
+import yaml
+from gymnasium import spaces
+
+from composer import Experiment, compose
 
 ROOT = Path(__file__).parent.parent
 
@@ -61,10 +67,8 @@ def test_a_snippet_of_the_documentation_runs(
 
 
 def test_readme_experiment_is_valid(tmp_path: Path) -> None:
-    from composer import Experiment
-
     text = (ROOT / "README.md").read_text()
-    (snippet,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    _, snippet = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     (tmp_path / "conf" / "experiment").mkdir(parents=True)
     (tmp_path / "conf" / "experiment" / "mine.yaml").write_text(snippet)
     experiment = Experiment.load(["experiment=mine"], config_dir=tmp_path / "conf")
@@ -72,9 +76,35 @@ def test_readme_experiment_is_valid(tmp_path: Path) -> None:
     assert experiment.blueprint.by_name["main.encoder"].out_dim == 128
 
 
-def test_a_field_of_a_plugin_is_set_beside_its_choice(monkeypatch: pytest.MonkeyPatch) -> None:
-    from composer import Experiment
+def test_readme_model_of_nested_spaces_composes() -> None:
+    text = (ROOT / "README.md").read_text()
+    snippet, _ = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    camera, number = spaces.Box(0, 255, (32, 32, 3), np.uint8), spaces.Box(-1, 1, (1,), np.float32)
+    seen = spaces.Dict(image=camera, speed=number)
+    done = spaces.Dict(gear=spaces.Discrete(3), steer=number)
+    blueprint = compose(seen, done, yaml.safe_load(snippet)["model"], "ppo")
+    types = {node.name: node.to_data()["config"]["type"] for node in blueprint.nodes}
+    assert types["main.encoder.image"] == "impala_cnn"
+    assert types["distribution.steer"] == "squashed_gaussian"
 
+
+LINES = re.findall(
+    r"^    composer explain \$E ?(.*)", (ROOT / "README.md").read_text(), re.MULTILINE
+)
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_readme_lines_about_nested_spaces_can_be_typed(line: str) -> None:
+    words = shlex.split(line, comments=True)
+    experiment = Experiment.load(["env.id=composer.testing:DictBandit-v0", *words])
+    assert experiment.blueprint.parameter_count > 0
+
+
+def test_a_dict_of_actions_is_learnt_from_a_dict_of_observations() -> None:
+    assert example("dict_spaces").main(total_steps=2_000) >= 0.7  # random actions get 0.42
+
+
+def test_a_field_of_a_plugin_is_set_beside_its_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT / "examples")
     example("plugin_encoder")
     words = ["model/encoder=fourier", "model.encoder.features=16"]

@@ -1,6 +1,7 @@
 """`composer explain`: what it says, as text and as data."""
 
 import json
+import re
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -190,6 +191,56 @@ fingerprint     """
 def test_the_text_of_a_blueprint():
     blueprint = compose(VECTOR, TWO, {"trunks": {"critic": {"encoder": {"hidden": [3]}}}}, "ppo")
     assert blueprint.explain() == CARTPOLE + blueprint.fingerprint
+
+
+NESTED = spaces.Dict(image=IMAGE, pair=spaces.Tuple((VECTOR, spaces.Discrete(3))))
+
+
+def paragraph_of(text, name):
+    """The lines below a part's row."""
+    _, rest = re.split(rf"^{re.escape(name)} .*\n", text, flags=re.MULTILINE)
+    return re.match(r"(    .*\n)*", rest)[0]
+
+
+def test_a_part_as_the_main_trunk_has_it_is_told_in_a_line():
+    model = {"trunks": {"critic": {}}, "encoder": {"children": {"image": "impala_cnn"}}}
+    text = compose(NESTED, TWO, model, "ppo").explain()
+    for name in ("encoder", "encoder.image", "encoder.pair", "encoder.pair.0"):
+        assert paragraph_of(text, f"critic.{name}") == f"    as main.{name}\n"
+
+
+def test_a_trunk_of_the_layout_says_so_and_then_is_as_main():
+    lines = paragraph_of(compose(VECTOR, TWO, algorithm="ppo").explain(), "critic.encoder")
+    assert lines.startswith("    layout of ppo: a trunk of its own")
+    assert lines.endswith("    as main.encoder\n")
+
+
+def test_a_child_that_differs_from_that_of_the_main_trunk_is_told_in_full():
+    critic = {"encoder": {"children": {"image": {"hidden": [7]}}}}
+    text = compose(NESTED, TWO, {"trunks": {"critic": critic}}, "ppo").explain()
+    assert "hidden=[7]" in paragraph_of(text, "critic.encoder.image")
+    assert paragraph_of(text, "critic.encoder.pair.1") == "    as main.encoder.pair.1\n"
+
+
+def test_the_line_in_the_reason_of_a_child_is_the_childs():
+    parts = {part.name: part for part in explained(compose(NESTED, NESTED, algorithm="ppo")).parts}
+    assert "model.encoder.children.pair=flatten" in parts["main.encoder.pair"].reason
+    assert "model/encoder=flatten" in parts["main.encoder"].reason
+    line = "model.distribution.children.pair=autoregressive"
+    assert line in parts["distribution.pair"].reason
+
+
+def test_what_is_said_of_the_children_is_not_repeated_for_all_of_them(capsys):
+    env = "env.id=composer.testing:DictBandit-v0"
+    main(["explain", env, "model.encoder.children.image.hidden=[7]"])
+    text = capsys.readouterr().out
+    assert "hidden=[7]  set by model.encoder.children.image.hidden=[7]" in text
+    assert "children={" not in text
+
+
+def test_rules_that_ask_the_same_are_refused_together():
+    text = compose(spaces.Discrete(3), TWO).explain()
+    assert "not `image`, `vector` or `flattened`: kind is discrete, not box;" in text
 
 
 @pytest.mark.parametrize("width", [50, 72, 100])

@@ -38,7 +38,7 @@ PLACES = {
 }
 MODULES = {"module.rl_module": {"catalog.catalog", "module.checkpoint", "module.multi"}}
 """The methods of RLModule that reach a lower floor."""
-OPTIONAL = ("loggers.", "interop.", "engines.ray", "blueprint.draw")
+OPTIONAL = ("encoders.graph", "loggers.", "interop.", "engines.ray", "blueprint.draw")
 """Where optional libraries are imported when they are used."""
 COMMAND_LINE = {"cli.main"}
 

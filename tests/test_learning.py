@@ -24,6 +24,9 @@ SETTINGS = {
     "MultiDiscreteBandit": (16_000, 32, {"epochs": 8, "entropy_coef": 0.05}),
     "MultiBinaryBandit": (12_000, 16, {"entropy_coef": 0.02}),
     "ImageBandit": (2_000, 8, {"lr": 1e-3, "entropy_coef": 0.02}),
+    "DictBandit": (3_000, 8, {"lr": 1e-3, "entropy_coef": 0.02}),
+    "TextBandit": (4_000, 16, {}),
+    "SequenceBandit": (8_000, 16, {}),
     "DigitsBandit": (8_000, 16, {}),
     "BitsBandit": (6_000, 16, {}),
     "MaskedBandit": (4_000, 8, {}),
@@ -36,7 +39,7 @@ SLACK = {"Reach1D": 0.01, "ReachTruncated": 0.08}
 
 
 @functools.cache
-def trained(problem, wrappers=(), distribution="diag_gaussian"):
+def trained(problem, wrappers=(), distribution="diag_gaussian", encoder=()):
     """A trainer that has taken all its steps, and the mean return of its greedy policy."""
     total, num_envs, settings = SETTINGS[problem]
     env = {"id": f"composer.testing:{problem}-v0", "num_envs": num_envs, "wrappers": list(wrappers)}
@@ -45,7 +48,7 @@ def trained(problem, wrappers=(), distribution="diag_gaussian"):
         env,
         total_steps=total,
         algorithm=BASE | settings,
-        model=model if problem.startswith("Reach") else {},
+        model=(model if problem.startswith("Reach") else {}) | {"encoder": dict(encoder)},
         evaluation={"every": 0, "episodes": 200, "num_envs": 10},
     )
     with trainer_of(wanted) as trainer:
@@ -69,11 +72,32 @@ def test_ppo_reaches_with_other_distributions(distribution):
 # by the luck of 200 draws.
 @pytest.mark.parametrize(
     ("problem", "at_best"),
-    [("ContextualBandit", 1 / 4), ("Reach1D", -1 / 3)],
+    [
+        ("ContextualBandit", 1 / 4),
+        ("TextBandit", 1 / 4),
+        ("SequenceBandit", 1 / 4),
+        ("Reach1D", -1 / 3),
+    ],
 )
 def test_a_policy_that_sees_nothing_finds_no_optimum(problem, at_best):
     _, mean = trained(problem, ("experiments.Blind",))
     assert mean <= at_best + 0.1
+
+
+# Without places a policy tells two pairs of words from one another, and of a sequence its length L:
+# the likeliest arm is then the last of L, and the arm is that one with Σ 1/4 · 1/(5 - L).
+@pytest.mark.parametrize(
+    ("problem", "at_best"), [("TextBandit", 1 / 2), ("SequenceBandit", 25 / 48)]
+)
+def test_an_encoder_that_is_blind_to_order_finds_no_optimum(problem, at_best):
+    _, mean = trained(problem, encoder=(("positions", 0),))
+    assert mean <= at_best + 0.1
+
+
+@pytest.mark.parametrize("problem", ["TextBandit", "SequenceBandit"])
+def test_what_reads_the_elements_in_order_needs_no_places(problem):
+    _, mean = trained(problem, encoder=(("positions", 0), ("pool", "gru")))
+    assert mean == 1.0
 
 
 def test_the_value_of_a_task_that_only_truncation_ends_is_that_of_going_on_for_ever():

@@ -114,6 +114,14 @@ def test_one_unbounded_component_makes_a_box_unbounded():
     assert not facts(box).bounded
 
 
+@pytest.mark.parametrize(
+    ("shape", "layout"),
+    [((8, 8, 111), "hwc"), ((17, 19, 19), "chw"), ((9, 9, 9), "hwc"), ((8, 9, 20), None)],
+)
+def test_a_board_has_any_number_of_planes(shape, layout):
+    assert image_layout(spaces.Box(0, 1, shape, np.bool_)) == layout
+
+
 def test_a_composite_holds_the_image_that_lies_in_it_but_has_no_layout():
     image = spaces.Box(0, 255, (8, 8, 3), np.uint8)
     about = facts(spaces.Dict(a=spaces.Tuple([image]), b=spaces.Discrete(2)))

@@ -46,8 +46,7 @@ def mermaid(graph: Graph) -> str:
         lines.append(f'  {ids[name]}{left}"{text}"{right}')
     for arrow in graph.arrows:
         line = "-.->" if arrow.detached else "-->"
-        gives = graph.boxes[arrow.source].gives
-        label = f'|"{gives}"|' if gives else ""
+        label = f'|"{arrow.gives}"|' if arrow.gives else ""
         lines.append(f"  {ids[arrow.source]} {line}{label} {ids[arrow.target]}")
     for name, box in graph.boxes.items():
         dash = ",stroke-dasharray:5 4" if box.training_only else ""
@@ -97,8 +96,7 @@ def graphviz(graph: Graph, suffix: str) -> bytes:
         )
     for arrow in graph.arrows:
         style = "dashed" if arrow.detached else "solid"
-        gives = graph.boxes[arrow.source].gives
-        digraph.edge(ids[arrow.source], ids[arrow.target], gives, style=style)
+        digraph.edge(ids[arrow.source], ids[arrow.target], arrow.gives, style=style)
     try:
         return digraph.pipe(format=suffix)
     except library.ExecutableNotFound:

@@ -1,5 +1,6 @@
 """What there is to say about a blueprint, as data: text, JSON and pages are made from it."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from composer.blueprint.measure import Cost, measure
 from composer.blueprint.nodes import DistributionNode, JointNode, Node
 from composer.config import Auto, Config
+from composer.places import choice_of
 from composer.spaces import describe
 
 if TYPE_CHECKING:
@@ -101,7 +103,7 @@ def explained(
         requires=blueprint.requires,
         drops=blueprint.non_inference_parts,
         fingerprint=blueprint.fingerprint,
-        settings=tuple(setting for setting in changed if setting.path not in shown),
+        settings=tuple(s for s in changed if s.path not in shown and s.name != "children"),
     )
 
 
@@ -120,7 +122,7 @@ def _part(
         takes=node.takes(),
         out_dim=node.out_dim,
         cost=measure(node),
-        reason=str(node.reason),
+        reason=_reason(node, places[0]),
         rejected={rule.rule: rule.mismatch for rule in tried if rule.mismatch is not None},
         settings=(*_type(node, config, places, origin), *_fields(config, places, origin)),
         inputs=node.inputs,
@@ -128,6 +130,11 @@ def _part(
         detached=getattr(node, "stop_gradient", False),
         inference=node.name in blueprint.inference_nodes,
     )
+
+
+def _reason(node: Node, place: str) -> str:
+    """Why; a line that the catalog has for a whole encoder, as it is typed for this part."""
+    return re.sub(r"\bmodel/(encoder|distribution)=", f"{choice_of(place)}=", str(node.reason))
 
 
 def _type(

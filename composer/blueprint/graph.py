@@ -28,6 +28,8 @@ class Arrow:
 
     source: str
     target: str
+    gives: str = ""
+    """How many features go over it."""
     detached: bool = False
     """Nothing is trained through it."""
 
@@ -47,10 +49,13 @@ COLOURS = {
     "memory": "#7c3aed",
     "head": "#15803d",
     "distribution": "#b45309",
+    "joint": "#b45309",
 }
 OTHER = "#64748b"
 """The colour of a kind that has none of its own."""
 _ACTIONS = "actions"
+_SAID = {"combine": "encoder", "joint": "distribution"}
+"""What a kind is for people, where it is another word."""
 
 
 def graph_of(explanation: Explanation) -> Graph:
@@ -65,24 +70,36 @@ def graph_of(explanation: Explanation) -> Graph:
     }
     boxes |= {part.name: _box(part) for part in explanation.parts}
     arrows = [
-        Arrow(name, part.name, part.detached) for part in explanation.parts for name in part.inputs
+        Arrow(name, part.name, _given(boxes[name], part), part.detached)
+        for part in explanation.parts
+        for name in part.inputs
     ]
-    acting = [part.name for part in explanation.parts if part.kind == "distribution"]
+    acting = [part.name for part in explanation.parts if _acts(part) and not part.read_by]
     if acting:
         boxes[_ACTIONS] = Box(_ACTIONS, _folded(explanation.action), "space")
         arrows += [Arrow(name, _ACTIONS) for name in acting]
     return Graph(boxes, tuple(arrows))
 
 
+def _acts(part: Part) -> bool:
+    return _SAID.get(part.kind, part.kind) == "distribution"
+
+
+def _given(source: Box, target: Part) -> str:
+    """How many features go from one to the other; of a head, each distribution takes its own."""
+    return target.takes if source.kind == "head" and _acts(target) else source.gives
+
+
 def _box(part: Part) -> Box:
     takes = _folded(part.takes) if part.kind == "encoder" else ()
     count = part.cost.parameters
     cost = (f"{count:,} parameter{'s' * (count > 1)}",) if count else ()
+    said = _SAID.get(part.kind, part.kind)
     return Box(
         part.name,
-        (f"{part.type} {part.kind}" if part.type != part.name else part.kind, *takes, *cost),
+        (f"{part.type} {said}" if part.type != part.name else said, *takes, *cost),
         part.kind,
-        gives="" if part.kind == "distribution" else str(part.out_dim),
+        gives="" if _acts(part) else str(part.out_dim),
         training_only=not part.inference,
         tip=part.reason,
     )

@@ -1,7 +1,7 @@
 """An explanation as lines of text, each piece with a style: plain, in a terminal, on a page."""
 
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from composer.blueprint.explain import Explanation, Part, Setting
@@ -93,9 +93,10 @@ def _table(explanation: Explanation, width: int, every_setting: bool) -> Iterato
     ]
     widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
     yield tuple(Piece(piece.text, "title") for piece in _row(titles, widths))
+    by_name = {part.name: part for part in explanation.parts}
     for part, row in zip(explanation.parts, rows, strict=True):
         yield _row(row, widths)
-        yield from _paragraph(part, width, every_setting)
+        yield from _paragraph(part, by_name.get(_in_main(part)), width, every_setting)
 
 
 _STYLES: tuple[Style, ...] = ("name", "", "", "number", "number", "number")
@@ -113,16 +114,25 @@ def _row(cells: tuple[str, ...], widths: list[int]) -> Line:
     )
 
 
-def _paragraph(part: Part, width: int, every_setting: bool) -> Iterator[Line]:
-    yield from _wrapped(part.reason, width)
-    if part.rejected:
-        tried = (f"`{rule}`: {mismatch}" for rule, mismatch in part.rejected.items())
-        yield from _wrapped("not " + "; not ".join(tried), width, "faint")
+def _paragraph(part: Part, main: Part | None, width: int, every_setting: bool) -> Iterator[Line]:
+    """Why a part is as it is; of one as it is in the main trunk, no more than that."""
+    again = main if main is not None and _is_same(part, main) else None
+    if again is None or part.reason != again.reason:
+        yield from _wrapped(part.reason, width)
+    if again is not None:
+        yield from _wrapped(f"as {again.name}", width)
+    elif part.rejected:
+        yield from _wrapped(f"not {'; not '.join(_rejections(part))}", width, "faint")
     if part.kind == "head":
         reads = ", ".join(name.removesuffix(".encoder") for name in part.inputs)
         yield from _wrapped(f"reads {reads}" + ", detached" * part.detached, width)
     if len(part.read_by) > 1 and part.kind != "head":
-        yield from _wrapped(f"shared by {_and(part.read_by)}", width)
+        yield from _wrapped(f"shared by {_listed(part.read_by, 'and')}", width)
+    if again is None:
+        yield from _settings(part, width, every_setting)
+
+
+def _settings(part: Part, width: int, every_setting: bool) -> Iterator[Line]:
     for setting in part.settings:
         if not setting.is_default:
             by = f"set by {setting.set_by}" if setting.set_by else ""
@@ -131,6 +141,25 @@ def _paragraph(part: Part, width: int, every_setting: bool) -> Iterator[Line]:
     if defaults and not every_setting:
         defaults = textwrap.shorten(defaults, width - 4, placeholder=" …")
     yield from _wrapped(defaults, width, "faint")
+
+
+def _in_main(part: Part) -> str:
+    """What a part of a further trunk is called in the main one; nothing for all others."""
+    trunk, _, path = part.name.partition(".")
+    return f"main.{path}" if part.kind in ("encoder", "combine") and trunk != "main" else ""
+
+
+def _is_same(part: Part, other: Part) -> bool:
+    said = ("type", "takes", "settings", "rejected")
+    return all(getattr(part, name) == getattr(other, name) for name in said)
+
+
+def _rejections(part: Part) -> Iterator[str]:
+    """Rules that were tried in vain, those that ask the same together."""
+    rules: dict[str, list[str]] = {}
+    for rule, mismatch in part.rejected.items():
+        rules.setdefault(mismatch, []).append(f"`{rule}`")
+    return (f"{_listed(names, 'or')}: {mismatch}" for mismatch, names in rules.items())
 
 
 def changes(settings: Sequence[Setting], width: int) -> Iterator[Line]:
@@ -168,9 +197,9 @@ def _wrapped(text: str, width: int, style: Style = "") -> Iterator[Line]:
     return ((Piece(line, style),) for line in lines)
 
 
-def _and(names: Iterable[str]) -> str:
+def _listed(names: Sequence[str], before_last: str) -> str:
     *first, last = names
-    return f"{', '.join(first)} and {last}"
+    return f"{', '.join(first)} {before_last} {last}" if first else last
 
 
 def _size(count: int) -> str:

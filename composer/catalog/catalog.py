@@ -18,6 +18,7 @@ from composer.distributions.base import DistributionConfig
 from composer.encoders.base import EncoderConfig
 from composer.errors import CompositionError, Problem, at_path, did_you_mean, nearest_first
 from composer.fixes import entry_line
+from composer.places import choice_of
 from composer.problems import either
 from composer.spaces import describe, facts
 
@@ -201,11 +202,6 @@ def _no_child(name: str, config: Any, space: gym.Space, path: str) -> Problem:
         valid=keys,
         fix=entry_line(f"{path}.children.{keys[0]}", said) if keys else None,
     )
-
-
-def choice_of(path: str) -> str:
-    """What is typed to choose a part: the group where there is one, else the path."""
-    return path.replace(".", "/") if path.count(".") == 1 else path
 
 
 def _unfit(config: Any, refusal: str, space: gym.Space, path: str, usual: Sequence[str]) -> Problem:

@@ -2,17 +2,28 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import Annotated
 
 import gymnasium as gym
 import torch
+from pydantic import BeforeValidator
 from torch import Tensor, nn
 
-from composer.composites import Composite, part_names
+from composer.composites import Composite, by_index, part_names
 from composer.config import AutoOr, Frozen, FrozenDict, Listed, Size
 from composer.encoders._combine import CombinerConfig, ConcatConfig
 from composer.encoders.base import EncoderConfig
 from composer.layers import HiddenLayers
 from composer.spaces import Nested, leading_axes
+
+Indexed = Annotated[
+    Frozen[AutoOr[EncoderConfig]],
+    BeforeValidator(
+        by_index,
+        json_schema_input_type=Frozen[AutoOr[EncoderConfig]] | Listed[AutoOr[EncoderConfig]],
+    ),
+]
+"""Children by index, or as a list."""
 
 
 class CompositeEncoderConfig(Composite, EncoderConfig):

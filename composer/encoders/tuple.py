@@ -1,15 +1,12 @@
 """`tuple`: Tuple observations, an encoder for each entry."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import gymnasium as gym
 from gymnasium import spaces
-from pydantic import BeforeValidator
 
-from composer.composites import by_index
-from composer.config import AutoOr, Frozen, FrozenDict, Listed
-from composer.encoders._composite import KeyedEncoderConfig
-from composer.encoders.base import EncoderConfig
+from composer.config import FrozenDict
+from composer.encoders._composite import Indexed, KeyedEncoderConfig
 from composer.spaces import describe
 
 
@@ -17,13 +14,7 @@ class TupleEncoderConfig(KeyedEncoderConfig):
     """An encoder for each entry, their features combined, then linear layers."""
 
     type: Literal["tuple"] = "tuple"
-    children: Annotated[
-        Frozen[AutoOr[EncoderConfig]],
-        BeforeValidator(
-            by_index,
-            json_schema_input_type=Frozen[AutoOr[EncoderConfig]] | Listed[AutoOr[EncoderConfig]],
-        ),
-    ] = FrozenDict()
+    children: Indexed = FrozenDict()
     """By index, or as a list."""
 
     def refusal(self, space: gym.Space) -> str | None:

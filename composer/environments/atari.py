@@ -53,7 +53,7 @@ class AtariEnvironmentConfig(EnvironmentConfig):
         """As the base says.
 
         Raises:
-            ConfigError: There is no such game.
+            ConfigError: There is no such game, or a setting does not suit it.
             EnvironmentFailure: A package is missing.
         """
         count = self.num_envs if num_envs is None else num_envs
@@ -80,6 +80,9 @@ class AtariEnvironmentConfig(EnvironmentConfig):
             repeat_action_probability=self.repeat_action_probability,
             full_action_space=self.full_action_space,
         )
+        if self.noop_max and env.get_wrapper_attr("get_action_meanings")()[0] != "NOOP":
+            rule = f"no action of `{self.game}` does nothing, which would be taken at first"
+            raise ConfigError(Problem(rule, "env.noop_max", self.noop_max, fix="env.noop_max=0"))
         env = AtariPreprocessing(
             env,
             noop_max=self.noop_max,

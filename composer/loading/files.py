@@ -60,6 +60,8 @@ class YamlFile:
     """As a defaults list has it: `experiment/mine`."""
     file: Traversable
     built_in: bool
+    group: str = ""
+    """Whose option it is: of `env/atari/pong`, `env`."""
 
     @cached_property
     def text(self) -> str:
@@ -93,7 +95,7 @@ class YamlFile:
         header = re.search(r"#\s*@package[ \t]+(\S+)", comments[0] if comments else "")
         if header and header[1] != "_group_":
             return tuple(part for part in header[1].split(".") if part != "_global_")
-        return tuple(self.name.split("/")[:-1])
+        return tuple(filter(None, self.group.split("/")))
 
     def place(self, line: int | None = None) -> str:
         """The file, as a person would look for it, and a line of it."""
@@ -191,7 +193,7 @@ class ConfigFiles:
         for root in self.roots:
             file = root.joinpath(f"{name}.yaml")
             if all(len(part) < _LONGEST for part in name.split("/")) and file.is_file():
-                yield YamlFile(name, file, built_in=root is self.roots[0])
+                yield YamlFile(name, file, root is self.roots[0], self._group(name))
 
     def at(self, path: str) -> YamlFile | None:
         """The file at a path of the file system, if it is one of ours or the user's."""
@@ -200,8 +202,15 @@ class ConfigFiles:
             home = Path(str(root)).resolve()
             if resolved.is_relative_to(home):
                 name = resolved.relative_to(home).with_suffix("").as_posix()
-                return YamlFile(name, resolved, built_in=root is self.roots[0])
+                return YamlFile(name, resolved, root is self.roots[0], self._group(name))
         return None
+
+    def _group(self, name: str) -> str:
+        """The group of a run that the file is an option of, or else its own folder."""
+        folder = above = name.rpartition("/")[0]
+        while "/" in above and above not in self.base:
+            above = above.rpartition("/")[0]
+        return above if folder and above in self.base else folder
 
     def places(self, name: str) -> tuple[str, ...]:
         """Where a file of the name would be."""

@@ -84,8 +84,9 @@ def image_layout(space: gym.Space) -> Layout | None:
 
     Image-like: bytes, or one finite range for all elements. Of rank 3, one outer axis holds the
     channels: it is neither longer than 16 nor longer than the two sides; a tie goes to channels
-    last. Of rank 4, up to 16 such images are stacked. Of rank 2, there is one channel; where it
-    is not of bytes, both sides have 16 elements or more.
+    last. A board, of bits over a square, may have any number of planes. Of rank 4, up to 16 such
+    images are stacked. Of rank 2, there is one channel; where it is not of bytes, both sides have
+    16 elements or more.
     """
     if not isinstance(space, spaces.Box) or len(space.shape) not in (2, 3, 4):
         return None
@@ -97,6 +98,8 @@ def image_layout(space: gym.Space) -> Layout | None:
     *frames, first, middle, last = space.shape
     if max(frames, default=1) > 16:
         return None
+    if space.dtype == np.bool_ and not frames and (first == middle) != (middle == last):
+        return "hwc" if first == middle else "chw"
     if last <= min(16, first, middle):
         return "thwc" if frames else "hwc"
     if first <= min(16, middle, last):

@@ -7,8 +7,10 @@ actions get on average (`random_return`), both at its default arguments.
 
     Bandit            which arm pays most?
     ContextualBandit  ... when a Discrete observation tells
-    MultiDiscreteBandit, MultiBinaryBandit, ImageBandit
-                      ... when a MultiDiscrete, a MultiBinary, an image tells
+    MultiDiscreteBandit, MultiBinaryBandit, ImageBandit, DictBandit
+                      ... when a MultiDiscrete, a MultiBinary, an image, two keys together tell
+    TextBandit, SequenceBandit
+                      ... when a word, a place in a sequence tells
     DigitsBandit, BitsBandit
                       ... of several choices at once, a MultiDiscrete, a MultiBinary
     MaskedBandit      ... of those that are not forbidden, by `info` or by a key of the observation
@@ -29,11 +31,14 @@ from composer.testing.bandits import (
     Bandit,
     BitsBandit,
     ContextualBandit,
+    DictBandit,
     DigitsBandit,
     ImageBandit,
     MultiBinaryBandit,
     MultiDiscreteBandit,
+    SequenceBandit,
     TellingBandit,
+    TextBandit,
 )
 from composer.testing.conformance import check_distribution, check_encoder
 from composer.testing.control import Chain, Reach1D, ReachTruncated
@@ -48,6 +53,7 @@ __all__ = [
     "ContextualBandit",
     "Counter",
     "CounterVector",
+    "DictBandit",
     "DigitsBandit",
     "ImageBandit",
     "MaskedBandit",
@@ -56,7 +62,9 @@ __all__ = [
     "Raises",
     "Reach1D",
     "ReachTruncated",
+    "SequenceBandit",
     "TellingBandit",
+    "TextBandit",
     "check_distribution",
     "check_encoder",
 ]
@@ -67,6 +75,9 @@ PROBLEMS = (
     MultiDiscreteBandit,
     MultiBinaryBandit,
     ImageBandit,
+    DictBandit,
+    TextBandit,
+    SequenceBandit,
     DigitsBandit,
     BitsBandit,
     MaskedBandit,

@@ -117,6 +117,58 @@ class ImageBandit(TellingBandit):
         return image, arm
 
 
+class DictBandit(TellingBandit):
+    """The arm is 2 · row + digit: the bright half of an image, and a choice, each tells a half."""
+
+    random_return: ClassVar[float] = 0.25
+
+    def __init__(self, size: int = 16) -> None:
+        image = spaces.Box(0, 255, (size, size, 1), np.uint8)
+        self.observation_space = spaces.Dict(image=image, digit=spaces.Discrete(2))
+        self.action_space = spaces.Discrete(4)
+        self.size = size
+
+    def draw(self) -> tuple[dict[str, Any], int]:
+        row, digit = map(int, self.np_random.integers(2, size=2))
+        image = self.np_random.integers(64, size=(self.size, self.size, 1), dtype=np.uint8)
+        half = self.size // 2
+        image[row * half : (row + 1) * half] += 160
+        return {"image": image, "digit": np.int64(digit)}, 2 * row + digit
+
+
+class TextBandit(TellingBandit):
+    """The arm is told by a word; each has the letters of another."""
+
+    random_return: ClassVar[float] = 0.25
+
+    WORDS: ClassVar = ("on", "no", "top", "pot")
+
+    def __init__(self) -> None:
+        self.observation_space = spaces.Text(3, charset="nopt")
+        self.action_space = spaces.Discrete(4)
+
+    def draw(self) -> tuple[str, int]:
+        arm = int(self.np_random.integers(4))
+        return self.WORDS[arm], arm
+
+
+class SequenceBandit(TellingBandit):
+    """The arm is the place of the one large number of a sequence; others may follow it."""
+
+    random_return: ClassVar[float] = 0.25
+
+    def __init__(self) -> None:
+        self.observation_space = spaces.Sequence(spaces.Box(0.0, 1.0, (1,)))
+        self.action_space = spaces.Discrete(4)
+
+    def draw(self) -> tuple[tuple[np.ndarray, ...], int]:
+        arm = int(self.np_random.integers(4))
+        length = int(self.np_random.integers(arm + 1, 5))
+        numbers = self.np_random.uniform(0.0, 0.3, (length, 1)).astype(np.float32)
+        numbers[arm] += 0.7
+        return tuple(numbers), arm
+
+
 class CopyingBandit(gym.Env[np.ndarray, np.ndarray]):
     """Base of those that are to repeat what they see; the share of it that is right is the pay."""
 

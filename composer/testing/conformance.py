@@ -3,6 +3,7 @@
 import copy
 import functools
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -132,7 +133,7 @@ def _require_acts(
         require(leads, f"`{how}` gives {shapes} where the leading axes are {lead}")
         _require_numbers(require, made.log_prob(actions), lead, f"the `log_prob` of `{how}`")
         for action in _single_actions(space, made.to_env(actions), lead):
-            require(space.contains(action), f"`to_env` of `{how}` gives {action!r}, outside")
+            require(_contains(space, action), f"`to_env` of `{how}` gives {action!r}, outside")
     require(not any(leaf.requires_grad for leaf in leaves(sampled)), "`sample` has a gradient")
     require(_equal(made.sample(_generator()), sampled), "of one generator, it samples otherwise")
     always = made.to_deterministic()
@@ -190,8 +191,13 @@ def _single_actions(space: gym.Space, actions: Nested, lead: tuple[int, ...]) ->
     """What single environments take; of two leading axes, nothing."""
     if len(lead) > 1:
         return []
-    single = iterate(batch_space(space, *lead), actions) if lead else [actions]
-    return [map_structure(np.asarray, action) for action in single]
+    return list(iterate(batch_space(space, *lead), actions)) if lead else [actions]
+
+
+def _contains(space: gym.Space, action: Any) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Gymnasium's, of a number where a Box is of rank 0
+        return space.contains(action)
 
 
 def _nothing_forbidden(space: gym.Space, lead: tuple[int, ...]) -> Nested:
@@ -200,6 +206,10 @@ def _nothing_forbidden(space: gym.Space, lead: tuple[int, ...]) -> Nested:
         return {key: _nothing_forbidden(child, lead) for key, child in space.items()}
     if isinstance(space, spaces.Tuple):
         return tuple(_nothing_forbidden(child, lead) for child in space.spaces)
+    if isinstance(space, spaces.OneOf):
+        branches = torch.ones(*lead, len(space.spaces), dtype=torch.bool)
+        values = tuple(_nothing_forbidden(child, lead) for child in space.spaces)
+        return {"branch": branches, "values": values}
     if isinstance(space, spaces.MultiBinary):
         return torch.full((*lead, *space.shape), 2)
     choices = sum(category_counts(space))
