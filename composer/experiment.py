@@ -5,7 +5,8 @@ import importlib
 import pkgutil
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from difflib import get_close_matches
 from os.path import isfile  # no error where a name is too long
@@ -27,6 +28,7 @@ from composer.environments.base import EnvironmentConfig
 from composer.errors import (
     ComposerError,
     ConfigError,
+    ModuleError,
     Problem,
     did_you_mean,
     line_to_type,
@@ -177,6 +179,20 @@ class Experiment:
         model = self.model
         if isinstance(model, CustomModel):
             self._with_origins(lambda: model.trial)
+
+    @contextmanager
+    def telling(self, when: str) -> Iterator[None]:
+        """Tells what a hand-written module raises as it `when`; the errors of others pass.
+
+        Raises:
+            ModuleError: With the line of the module's file, and no traceback.
+        """
+        code = self.custom_model.own_code if self.is_hand_written else None
+        try:
+            with code.guarding(when) if code else nullcontext():
+                yield
+        except ModuleError as error:
+            raise (self.loaded.with_origins(error) if self.loaded else error) from error.__cause__
 
     @functools.cached_property
     def blueprint(self) -> Blueprint:

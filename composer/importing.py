@@ -5,7 +5,10 @@ import difflib
 import importlib
 import pkgutil
 import sys
+import sysconfig
+import traceback
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -70,7 +73,29 @@ def import_module(name: str, value: str, at: str, cure: Cure = lambda _: None) -
             close = _nearest_module(name, error)
             message += f"; did you mean `{close}`?" if close else ""
             fix = line_to_type(at, value.replace(name, close, 1)) if close else ELSEWHERE
-        raise ConfigError(Problem(message, at, value, fix=fix)) from error
+        raise ConfigError(Problem(message, at, value, fix=fix or own_line(error))) from error
+
+
+_INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
+_OURS = str(Path(__file__).parent)
+
+
+def own_line(error: BaseException, file: str | None = None) -> str | None:
+    """The innermost line of a person's own code that an error came through: `file:line    code`.
+
+    Args:
+        error: As it was caught.
+        file: Look at this file alone; by default, at whatever is neither installed nor ours.
+    """
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}    {(error.text or '').strip()}"
+    strange = ("<", _OURS, *_INSTALLED)
+    own = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if (frame.filename == file if file else not frame.filename.startswith(strange))
+    ]
+    return f"{own[-1].filename}:{own[-1].lineno}    {own[-1].line}" if own else None
 
 
 ELSEWHERE = "--config-dir DIR    the configuration directory that lies beside the module"

@@ -12,9 +12,10 @@ import torch
 from gymnasium import spaces
 from torch import nn
 
-from composer import Catalog, Columns, Experiment, RLModule, Trainer, compose
+from composer import Catalog, Columns, Experiment, RLModule, Trainer
 from composer.algorithms.ppo import PPOConfig
 from composer.cli.main import main
+from composer.distributions.categorical import CategoricalDistribution
 from composer.engines.policy import build_module, evaluate_experiment
 from composer.errors import CheckpointError, ComposerError, CompositionError, ContractError
 from composer.model_config import CustomModelConfig
@@ -84,8 +85,6 @@ class ActionsAlone(Mine):
 
 
 class ActionsInTraining(Mine):
-    _forward_train = ActionsAlone._forward
-
     def _forward_train(self, batch, **kwargs):
         return {Columns.ACTIONS: super()._forward(batch)["action_dist_inputs"].argmax(-1)}
 
@@ -104,9 +103,6 @@ class OneAction(Mine):
     def get_train_action_dist_cls(self):
         return DeterministicDistribution
 
-    def _forward(self, batch, **kwargs):
-        return {Columns.ACTION_DIST_INPUTS: super()._forward(batch)["action_dist_inputs"][..., :1]}
-
 
 class WrongName(Mine):
     def get_non_inference_attributes(self):
@@ -120,6 +116,70 @@ class Remembers(Mine):
     def _forward(self, batch, **kwargs):
         state = {"count": batch[Columns.STATE_IN]["count"] + 1}
         return {**super()._forward(batch), Columns.STATE_OUT: state}
+
+
+class WithoutPolicy(Mine):
+    def get_non_inference_attributes(self):
+        return ["policy"]
+
+
+class WithoutGradient(Mine):
+    def _forward(self, batch, **kwargs):
+        with torch.no_grad():
+            return super()._forward(batch)
+
+    def compute_values(self, batch, embeddings=None):
+        return super().compute_values(batch).detach()
+
+
+class Greedy(Mine):
+    def _forward_inference(self, batch, **kwargs):
+        return {Columns.ACTIONS: self._forward(batch)["action_dist_inputs"].argmax(-1)}
+
+
+class Both(Mine):
+    def _forward_exploration(self, batch, **kwargs):
+        out = self._forward(batch)
+        return {**out, Columns.ACTIONS: out["action_dist_inputs"].argmax(-1)}
+
+
+class Tires(Mine):
+    """Raises while it collects, learns or is evaluated: in call number `model_config["calls"]`."""
+
+    calls = 0
+
+    def tire(self):
+        self.calls += 1
+        if self.calls == self.model_config["calls"]:
+            raise OSError("no more")
+
+    def _forward_exploration(self, batch, **kwargs):
+        self.tire()
+        return self._forward(batch)
+
+
+class TiresInInference(Tires):
+    _forward_exploration = RLModule._forward_exploration
+
+    def _forward_inference(self, batch, **kwargs):
+        self.tire()
+        return self._forward(batch)
+
+
+class FromTheDocs(RLModule):
+    """Returns values, and has no method for them."""
+
+    def setup(self):
+        self.encoder = nn.Sequential(nn.Linear(self.observation_space.shape[0], 16), nn.ReLU())
+        self.policy_head = nn.Linear(16, self.action_space.n)
+        self.value_head = nn.Linear(16, 1)
+
+    def _forward(self, batch, **kwargs):
+        h = self.encoder(batch[Columns.OBS])
+        return {
+            Columns.ACTION_DIST_INPUTS: self.policy_head(h),
+            Columns.VF_PREDS: self.value_head(h).squeeze(-1),
+        }
 
 
 class NotOne:
@@ -153,6 +213,9 @@ def own(tmp_path, monkeypatch):
 
 def words(name="Mine", *more):
     return ["model=custom", f"model.path=own_pkg.{name}", "logger=none", *more]
+
+
+SHORT = ["logger=none", "env.num_envs=2", "algorithm.rollout_steps=32", "evaluation.episodes=2"]
 
 
 def problem_of(name, *more, kind=ComposerError):
@@ -282,18 +345,41 @@ def test_what_is_no_module_is_refused_with_those_that_are(own):
     assert "own_pkg.Mine" in problem.valid
 
 
-def test_a_missing_api_is_refused_with_a_method_that_works_when_pasted(own):
-    problem = problem_of("NoCritic", kind=ContractError)
+@pytest.mark.parametrize("name", ["NoCritic", "FromTheDocs"])
+def test_a_missing_api_is_refused_with_a_method_that_works_when_pasted(own, name):
+    problem = problem_of(name, kind=ContractError)
     head, _, paste = problem.message.partition("\n")
-    assert head.startswith("ppo requires ValueFunctionAPI, which NoCritic lacks: add ")
+    assert head.startswith(f"ppo requires ValueFunctionAPI, which {name} lacks: add ")
     assert problem.path == "model.path"
-    assert problem.origin == "model.path=own_pkg.NoCritic (command line)"
-    assert problem.fix.endswith("    class NoCritic")
+    assert problem.origin == f"model.path=own_pkg.{name} (command line)"
+    assert problem.fix.endswith(f"    class {name}")
     indented = "".join(f"    {line}\n" for line in paste.splitlines())
-    (own / "other_pkg.py").write_text(
-        f"from own_pkg import *\n\nclass Mended(NoCritic):\n{indented}"
-    )
-    Experiment.load(["model=custom", "model.path=other_pkg.Mended"]).require_model()
+    (own / "other_pkg.py").write_text(f"from own_pkg import *\n\nclass Mended({name}):\n{indented}")
+    trainer = Trainer(Experiment.load(["model=custom", "model.path=other_pkg.Mended", *SHORT]))
+    batch = {Columns.OBS: torch.rand(5, 4)}
+    values = trainer.module.compute_values(batch)
+    assert values.shape == (5,)
+    assert torch.equal(values, trainer.module.forward_train(batch).get(Columns.VF_PREDS, values))
+    assert np.isfinite(trainer.step().metrics["train/value_loss"])
+    trainer.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "line"),
+    [
+        ("WIDTH = 1 / 0\n", "ZeroDivisionError: division by zero", "1    WIDTH = 1 / 0"),
+        ("import os\nclass Mine(\n", "SyntaxError: '(' was never closed", "2    class Mine("),
+        ("import no_such_thing\n", "No module named 'no_such_thing'", "1    import no_such_thing"),
+    ],
+)
+def test_a_file_that_cannot_be_imported_is_told_with_its_line(own, code, message, line):
+    (own / "other_pkg.py").write_text(code)
+    with pytest.raises(ComposerError) as raised:
+        Experiment.load(["model=custom", "model.path=other_pkg.Mine"]).require_model()
+    (problem,) = raised.value.problems
+    assert "the module `other_pkg` cannot be imported: " in problem.message
+    assert message in problem.message
+    assert problem.fix == f"{own}/other_pkg.py:{line}"
 
 
 @pytest.mark.parametrize(
@@ -301,9 +387,15 @@ def test_a_missing_api_is_refused_with_a_method_that_works_when_pasted(own):
     [
         ("Needs", "Needs raised KeyError as it was made: 'width'", 'self.model_config["width"]'),
         ("Fails", "Fails raised ZeroDivisionError as it was made: division", "self.width = 1 / 0"),
-        ("Misfits", "Misfits raised RuntimeError as it chose an action", "return {Columns."),
+        ("Misfits", "Misfits raised RuntimeError as it acted: mat1", "return {Columns."),
         ("Neither", "returned neither `action_dist_inputs` nor `actions`", "class Neither"),
         ("WrongName", "names `critic`, which the module does not have", "class WrongName"),
+        (
+            "WithoutPolicy",
+            "WithoutPolicy raised AttributeError as it acted without 'policy', "
+            "which it says acting does not need",
+            "self.policy(self.encoder(",
+        ),
     ],
 )
 def test_what_a_class_raises_is_told_with_its_line_and_without_a_traceback(
@@ -322,9 +414,9 @@ def test_what_a_class_raises_is_told_with_its_line_and_without_a_traceback(
     [
         ("ActionsAlone", "returns `actions` alone where it explores, and ppo learns from their"),
         ("ActionsInTraining", "returns no `action_dist_inputs` from `forward_train`"),
-        ("OneAction", "always gives one and the same action"),
         ("Column", r"gives values of the shape (2, 1) for 2 observations"),
         ("Remembers", "carries a state from step to step"),
+        ("WithoutGradient", "computes nothing that has a gradient"),
     ],
 )
 def test_what_the_algorithm_cannot_learn_from_is_refused_before_training(own, name, message):
@@ -333,6 +425,31 @@ def test_what_the_algorithm_cannot_learn_from_is_refused_before_training(own, na
     assert problem.origin == f"model.path=own_pkg.{name} (command line)"
     with pytest.raises(ContractError):
         Trainer(Experiment.load(words(name)))
+
+
+def test_a_distribution_without_density_is_refused_in_training(own):
+    problem = problem_of("OneAction", "env=pendulum", "model.config.outputs=1", kind=ContractError)
+    assert "always gives one and the same action" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("name", "when"), [("Tires", "was trained"), ("TiresInInference", "was evaluated")]
+)
+def test_what_a_class_raises_later_is_told_so_too(own, capsys, name, when):
+    assert main(["train", *words(name, *SHORT[1:], "model.config.calls=9", "total_steps=64")]) == 2
+    err = capsys.readouterr().err
+    assert f"{name} raised OSError as it {when}: no more" in err
+    assert f"set by  model.path=own_pkg.{name} (command line)" in err
+    assert re.search(r'try +\S+own_pkg\.py:\d+ +raise OSError\("no more"\)', err)
+    assert "Traceback" not in err
+
+
+def test_an_error_of_our_own_is_not_put_down_to_the_class(own, monkeypatch):
+    trainer = Trainer(Experiment.load(words("Mine", *SHORT[1:])))
+    monkeypatch.setattr(trainer.driver, "iterate", lambda *_: [][1])
+    with pytest.raises(IndexError):
+        trainer.step()
+    trainer.close()
 
 
 def test_a_distribution_of_the_wrong_width_is_refused(own):
@@ -381,11 +498,10 @@ class Custom(RLModule):
         return self.value(features).squeeze(-1)
 
 
-def model_of(cls, observation=VECTOR, action=TWO, algorithm=None, **more):
-    sys.modules["of_a_test"] = type(sys)("of_a_test")
-    setattr(sys.modules["of_a_test"], cls.__name__, cls)
-    config = CustomModelConfig(path=f"of_a_test.{cls.__name__}", **more)
-    return CustomModel(config, observation, action, algorithm or PPOConfig())
+def model_of(cls, observation=VECTOR, action=TWO, algorithm=PPOConfig(), **more):  # noqa: B008
+    setattr(sys.modules[__name__], cls.__name__, cls)
+    config = CustomModelConfig(path=f"{__name__}.{cls.__name__}", **more)
+    return CustomModel(config, observation, action, algorithm)
 
 
 DICT = spaces.Dict(
@@ -471,46 +587,72 @@ def test_a_module_without_its_non_inference_attributes_acts_alike():
     assert full.act(obs, deterministic=True).actions == slim.act(obs, deterministic=True).actions
 
 
+def test_a_module_that_only_acts_takes_the_weights_of_a_full_one(own):
+    trainer = Trainer(Experiment.load(words("Mine")))
+    trainer.save("saved")
+    trainer.close()
+    model = trainer.experiment.custom_model
+    slim = model.build(seed=1, inference_only=True)
+    slim.restore_from_path("saved")
+    assert not hasattr(slim, "value")
+    assert torch.equal(slim.policy.weight, trainer.module.policy.weight)
+    assert trainer.module.get_state(inference_only=True).keys() == slim.state_dict().keys()
+
+
+class Least(CategoricalDistribution):
+    def deterministic(self):
+        return self.log_probs.argmin(-1)
+
+
+class Contrary(Custom):
+    """Explores by probability, and does the least probable when it does not."""
+
+    def get_inference_action_dist_cls(self):
+        return Least
+
+
 def test_each_phase_may_have_a_distribution_of_its_own():
-    def least(self):
-        bound = self.get_train_action_dist_cls()
+    module = model_of(Contrary).build()
+    batch = {Columns.OBS: torch.rand(8, 4)}
+    out = module.forward_inference(batch)
+    worst = out[Columns.ACTION_DIST_INPUTS].argmin(-1)
+    assert torch.equal(module.act(batch[Columns.OBS], deterministic=True).actions, worst)
+    assert not isinstance(module.action_distribution(out, "exploration"), Least)
 
-        class Least(type(bound)):
-            def forward(self, inputs, mask=None):
-                return super().forward(-inputs, mask)
 
-        bound.__class__ = Least
-        return bound
+@pytest.mark.parametrize("name", ["Greedy", "Both"])
+def test_actions_may_be_returned_as_they_are(own, name):
+    trainer = Trainer(Experiment.load(words(name, *SHORT[1:])))
+    trainer.step()
+    obs = torch.rand(6, 4)
+    best = trainer.module.forward_train({Columns.OBS: obs})[Columns.ACTION_DIST_INPUTS].argmax(-1)
+    is_greedy = name == "Greedy"
+    assert torch.equal(trainer.module.act(obs, deterministic=is_greedy).actions, best)
+    assert len(trainer.evaluate().returns) == 2
+    trainer.close()
 
-    cls = type("Contrary", (Custom,), {"get_inference_action_dist_cls": least})
-    module = model_of(cls).build()
-    obs = torch.from_numpy(np.stack([VECTOR.sample() for _ in range(8)]))
-    worst = module.forward_inference({Columns.OBS: obs})[Columns.ACTION_DIST_INPUTS].argmin(-1)
-    assert torch.equal(module.act(obs, deterministic=True).actions, worst)
+
+def test_a_class_may_return_actions_alone_where_nothing_trains_it():
+    class Right(RLModule):
+        def _forward(self, batch, **kwargs):
+            return {Columns.ACTIONS: torch.ones(batch[Columns.OBS].shape[:-1], dtype=torch.int64)}
+
+    module = model_of(Right, algorithm=None).build()
+    assert module.act(np.zeros((3, 4), np.float32)).env_actions.tolist() == [1, 1, 1]
 
 
 def test_a_stateful_module_is_evaluated_and_saved(own):
     experiment = Experiment.load(words("Remembers", "evaluation.episodes=2"))
-    module_class = experiment_class(own, "Remembers")
+    module_class = experiment.custom_model.module_class
     module = module_class(*experiment.spaces)
     envs = experiment.make_evaluation_envs()
     result = evaluate_experiment(experiment, module, envs)
     envs.close()
     assert len(result.returns) == 2
-    module.save_to_path("saved")
-    again = module_class.from_checkpoint("saved")
-    step = again.act(again.act(np.zeros(4, np.float32)) and np.zeros(4, np.float32))
-    assert step.state["count"].shape == (1,)
-
-
-def experiment_class(own, name):
-    return Experiment.load(words("Mine")).custom_model.module_class.__subclasses__()[
-        [c.__name__ for c in _subclasses()].index(name)
-    ]
-
-
-def _subclasses():
-    return sys.modules["own_pkg"].Mine.__subclasses__()
+    again = module_class.from_checkpoint(module.save_to_path("saved"))
+    obs = np.zeros((2, 4), np.float32)
+    step = again.act(obs, state=again.act(obs).state)
+    assert step.state["count"].tolist() == [[2.0], [2.0]]
 
 
 def test_training_a_hand_written_module_begins_with_a_ratio_of_one(own):
@@ -526,90 +668,6 @@ def test_training_a_hand_written_module_begins_with_a_ratio_of_one(own):
 def test_a_module_is_built_by_the_seed_of_its_experiment(own):
     first, again = (build_module(Experiment.load(words("Mine", "seed=5"))) for _ in range(2))
     assert torch.equal(first.policy.weight, again.policy.weight)
-
-
-# --- parts of one's own in a composed module
-
-
-class Own(nn.Module):
-    def __init__(self, width=64):
-        super().__init__()
-        self.layer = nn.Linear(4, width)
-
-    def forward(self, obs):
-        return self.layer(obs)
-
-
-def test_a_part_of_ones_own_takes_the_place_of_a_node():
-    blueprint, part = compose(VECTOR, TWO, algorithm="ppo"), Own()
-    module = blueprint.build(parts={"main.encoder": part})
-    assert module.get_submodule("main.encoder") is part
-    plain = blueprint.build()
-    for name, tensor in plain.state_dict().items():
-        if not name.startswith("main.encoder"):
-            assert torch.equal(module.state_dict()[name], tensor)
-    obs = torch.rand(5, 4)
-    expected = plain.policy(part(obs))
-    out = module.forward_train({Columns.OBS: obs})
-    assert torch.equal(out[Columns.ACTION_DIST_INPUTS], module.distribution.inputs(expected))
-
-
-def test_what_stands_inside_a_replaced_composite_is_not_built():
-    class Sums(nn.Module):
-        def forward(self, obs):
-            return obs["a"].sum(-1, keepdim=True).expand(*obs["a"].shape[:-1], 128)
-
-    space = spaces.Dict({"a": VECTOR, "b": VECTOR})
-    module = compose(space, TWO).build(parts={"main.encoder": Sums()})
-    assert not any(name.startswith("main.") for name in module.state_dict())
-
-
-@pytest.mark.parametrize(
-    ("parts", "message"),
-    [
-        ({"main.encoder": Own(3)}, "expected Box(4,) float32 → (*B, 64), given (*B, 3)"),
-        ({"value": nn.Linear(64, 1)}, "expected 64 → (*B), given (*B, 1)"),
-        ({"main.encoder": nn.Linear(5, 64)}, "given RuntimeError: mat1 and mat2 shapes"),
-        ({"main.encodr": Own()}, "no encoder or head `main.encodr`; did you mean `main.encoder`?"),
-        ({"distribution": Own()}, "the model has no encoder or head `distribution`"),
-        ({"main.encoder": "mlp"}, "a part is a torch module, built already"),
-    ],
-)
-def test_a_part_that_does_not_fit_is_refused_with_its_name(parts, message):
-    with pytest.raises(CompositionError) as raised:
-        compose(VECTOR, TWO, algorithm="ppo").build(parts=parts)
-    (problem,) = raised.value.problems
-    assert message in problem.message
-    assert problem.path == f"parts[{next(iter(parts))!r}]"
-
-
-def test_every_part_that_does_not_fit_is_told_at_once():
-    with pytest.raises(CompositionError) as raised:
-        compose(VECTOR, TWO, algorithm="ppo").build(
-            parts={"main.encoder": Own(3), "valeu": Own(), "policy": Own()}
-        )
-    assert len(raised.value.problems) == 3
-
-
-def test_a_part_is_tried_without_moving_its_statistics():
-    norm = nn.BatchNorm1d(4)
-    part = nn.Sequential(norm, nn.Linear(4, 64))
-    compose(VECTOR, TWO).build(parts={"main.encoder": part})
-    assert int(norm.num_batches_tracked) == 0
-    assert part.training
-
-
-def test_a_module_with_parts_of_ones_own_is_loaded_only_with_them(tmp_path):
-    blueprint = compose(VECTOR, TWO, algorithm="ppo")
-    module = blueprint.build(parts={"main.encoder": Own()})
-    path = module.save_to_path(tmp_path / "saved")
-    with pytest.raises(CheckpointError, match=r"main\.encoder by .*\.Own; build it with them"):
-        RLModule.from_checkpoint(path)
-    again = blueprint.build(seed=1, parts={"main.encoder": Own()})
-    again.restore_from_path(path)
-    assert torch.equal(
-        again.get_submodule("main.encoder.layer").weight, module.main.encoder.layer.weight
-    )
 
 
 def test_a_catalog_given_to_a_module_by_hand_comes_back_from_its_checkpoint(tmp_path):

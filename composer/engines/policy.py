@@ -44,13 +44,14 @@ def evaluate_experiment(
     """Evaluates a module by the experiment's `evaluation` settings."""
     settings = experiment.config.evaluation
     derived = derive_seed(experiment.config.seed, "evaluation") % 2**31
-    return evaluate(
-        make_executor(module),
-        envs,
-        settings.episodes,
-        seed=derived if settings.seed is None else settings.seed,
-        deterministic=settings.deterministic,
-        max_length=settings.max_length,
-        initial_state=module.get_initial_state(envs.num_envs),
-        should_stop=should_stop,
-    )
+    with experiment.telling("was evaluated"):
+        return evaluate(
+            make_executor(module),
+            envs,
+            settings.episodes,
+            seed=derived if settings.seed is None else settings.seed,
+            deterministic=settings.deterministic,
+            max_length=settings.max_length,
+            initial_state=module.get_initial_state(envs.num_envs),
+            should_stop=should_stop,
+        )
