@@ -78,7 +78,7 @@ def compose(
                 "a hand-written model is built from its class, not composed: it has no blueprint",
                 "model.type",
                 config.type,
-                fix="model=auto",
+                fix="RLModuleSpec(module_class=…, observation_space=…, action_space=…).build()",
             )
         )
     if not isinstance(catalog, Catalog | None):

@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import importlib
 import pkgutil
+import re
 import sys
 import sysconfig
 import traceback
@@ -32,11 +33,11 @@ def find_class(path: str, base: type[T], at: str, cure: Cure = lambda _: None) -
         ConfigError: There is no such module or class, or it is not one of `base`.
     """
     module_name, _, name = path.rpartition(".")
-    if not (module_name and all(part.isidentifier() for part in path.split("."))):
-        meant = path.replace(":", ".").replace("/", ".")
-        is_near = "." in meant and meant != path
+    if not (module_name and _is_dotted(path)):
         rule = "a class is named by its dotted path, `package.module.ClassName`"
-        raise ConfigError(Problem(rule, at, path, fix=f"{at}={meant if is_near else '…'}"))
+        meant = re.sub(r"\.py\b", "", path.removeprefix("./")).replace(":", ".").replace("/", ".")
+        is_near = "." in meant and meant != path and _is_dotted(meant)
+        raise ConfigError(Problem(rule, at, path, fix=_line(at, meant if is_near else None)))
     module = import_module(module_name, path, at, cure)
     found = getattr(module, name, None)
     if isinstance(found, type) and issubclass(found, base):
@@ -53,8 +54,19 @@ def find_class(path: str, base: type[T], at: str, cure: Cure = lambda _: None) -
         if found is None
         else f"`{path}` is not a subclass of `{what}`"
     )
-    fix = line_to_type(at, close[0]) if close else None
+    fix = _line(at, close[0] if close else None)
     raise ConfigError(Problem(message, at, path, valid=close or tuple(others), fix=fix))
+
+
+def _is_dotted(path: str) -> bool:
+    return all(part.isidentifier() for part in path.split("."))
+
+
+def _line(at: str, value: str | None) -> str | None:
+    """A line to type; none in a list, whose entries cannot be set one by one."""
+    if "[" in at:
+        return None
+    return line_to_type(at, value) if value else f"{at}=…"
 
 
 def import_module(name: str, value: str, at: str, cure: Cure = lambda _: None) -> ModuleType:
@@ -72,7 +84,7 @@ def import_module(name: str, value: str, at: str, cure: Cure = lambda _: None) -
         if not fix and _is_not_there(name, error):
             close = _nearest_module(name, error)
             message += f"; did you mean `{close}`?" if close else ""
-            fix = line_to_type(at, value.replace(name, close, 1)) if close else ELSEWHERE
+            fix = _line(at, value.replace(name, close, 1)) if close else ELSEWHERE
         raise ConfigError(Problem(message, at, value, fix=fix or own_line(error))) from error
 
 
@@ -109,12 +121,11 @@ def _is_not_there(name: str, error: Exception) -> bool:
 
 def _nearest_module(name: str, error: Any) -> str | None:
     """The module that was meant, where one of the names up to it is nearly that of another."""
-    parent = error.name.rpartition(".")[0]
-    where: Any = getattr(sys.modules.get(parent), "__path__", None)
-    prefix = f"{parent}." if parent else ""
-    names = [prefix + found.name for found in pkgutil.iter_modules(where)]
-    close = closest(error.name, names, 0.75)
-    return f"{close[0]}{name.removeprefix(error.name)}" if close else None
+    parent, _, missing = error.name.rpartition(".")
+    where: Any = getattr(sys.modules.get(parent), "__path__", ()) if parent else None
+    close = closest(missing, (found.name for found in pkgutil.iter_modules(where)), 0.75)
+    right = f"{parent}.{close[0]}" if parent and close else "".join(close[:1])
+    return f"{right}{name.removeprefix(error.name)}" if close else None
 
 
 def closest(name: str, names: Iterable[str], closeness: float = 0.65) -> tuple[str, ...]:

@@ -24,7 +24,8 @@ class ActorCritic(RLModule):
         hidden = self.model_config["hidden"]
         self.encoder = encoder.build(self.observation_space)
         # The distribution that the action space asks for says how many inputs it takes.
-        outputs = self.get_train_action_dist_cls().in_dim
+        distribution = self.catalog.distribution(self.action_space).config
+        outputs = distribution.bind(self.action_space).inputs_dim
         self.policy = _layers(features, hidden, outputs)
         self.value = _layers(features, hidden, 1)
 

@@ -22,6 +22,11 @@ class Own(nn.Module):
         return self.layer(obs)
 
 
+class Sums(nn.Module):
+    def forward(self, obs):
+        return obs.sum(-1, keepdim=True).expand(-1, 64).long()
+
+
 def test_a_part_of_ones_own_takes_the_place_of_a_node():
     blueprint, part = compose(VECTOR, TWO, algorithm="ppo"), Own()
     module = blueprint.build(parts={"main.encoder": part})
@@ -49,8 +54,12 @@ def test_what_stands_inside_a_replaced_composite_is_not_built():
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ({"main.encoder": Own(3)}, "expected Box(4,) float32 → (*B, 64), given (*B, 3)"),
-        ({"value": nn.Linear(64, 1)}, "expected 64 → (*B), given (*B, 1)"),
+        ({"main.encoder": Own(3)}, "expected Box(4,) float32 → (*B, 64) float32, given (*B, 3) fl"),
+        ({"main.encoder": Own().double()}, "given RuntimeError: mat1 and mat2 must have the same"),
+        ({"main.encoder": Sums()}, "float32, given (*B, 64) int64"),
+        ({"main.encoder": nn.Flatten(0)}, "given (8,) float32 for 2 observations"),
+        ({"main.encoder": nn.LSTM(4, 64)}, "given tuple"),
+        ({"value": nn.Linear(64, 1)}, "expected 64 → (*B) float32, given (*B, 1)"),
         ({"main.encoder": nn.Linear(5, 64)}, "given RuntimeError: mat1 and mat2 shapes"),
         ({"main.encodr": Own()}, "no encoder or head `main.encodr`; did you mean `main.encoder`?"),
         ({"distribution": Own()}, "the model has no encoder or head `distribution`"),

@@ -316,6 +316,8 @@ def test_a_hand_written_model_has_no_blueprint(own):
         ("own_pkg.Mien", "`own_pkg` has no `Mien`; did you mean `own_pkg.Mine`?", "own_pkg.Mine"),
         ("own_pgk.Mine", "did you mean `own_pkg`?", "own_pkg.Mine"),
         ("own_pkg:Mine", "named by its dotted path", "own_pkg.Mine"),
+        ("./own_pkg.py:Mine", "named by its dotted path", "own_pkg.Mine"),
+        ("own_pkg.mine", "`own_pkg` has no `mine`; did you mean `own_pkg.Mine`?", "own_pkg.Mine"),
     ],
 )
 def test_a_class_that_is_not_there_is_told_the_nearest(own, path, message, fix):
@@ -332,6 +334,19 @@ def test_a_module_with_no_near_name_is_looked_for_elsewhere(own):
     with pytest.raises(ComposerError, match="--config-dir DIR") as raised:
         Experiment.load(["model=custom", "model.path=zzz.Mine"]).require_model()
     assert "the module `zzz` cannot be imported" in str(raised.value)
+
+
+def test_what_lies_inside_a_class_is_no_module(own):
+    with pytest.raises(ComposerError, match="'own_pkg' is not a package") as raised:
+        Experiment.load(["model=custom", "model.path=own_pkg.Mine.setup"]).require_model()
+    assert "did you mean" not in str(raised.value)
+
+
+def test_a_module_beside_the_configuration_directory_is_found_from_elsewhere(own, monkeypatch):
+    (own / "elsewhere").mkdir()
+    monkeypatch.chdir(own / "elsewhere")
+    experiment = Experiment.load(["experiment=mine"], own / "conf")
+    assert experiment.custom_model.module_class.__name__ == "Mine"
 
 
 def test_the_path_must_be_given(own, capsys):
@@ -385,7 +400,6 @@ def test_a_file_that_cannot_be_imported_is_told_with_its_line(own, code, message
 @pytest.mark.parametrize(
     ("name", "message", "line"),
     [
-        ("Needs", "Needs raised KeyError as it was made: 'width'", 'self.model_config["width"]'),
         ("Fails", "Fails raised ZeroDivisionError as it was made: division", "self.width = 1 / 0"),
         ("Misfits", "Misfits raised RuntimeError as it acted: mat1", "return {Columns."),
         ("Neither", "returned neither `action_dist_inputs` nor `actions`", "class Neither"),
@@ -407,6 +421,28 @@ def test_what_a_class_raises_is_told_with_its_line_and_without_a_traceback(
     assert "Traceback" not in err
     assert f"set by  model.path=own_pkg.{name} (command line)" in err
     assert re.search(rf"try +\S+own_pkg\.py:\d+ +.*{re.escape(line)}", err)
+
+
+@pytest.mark.parametrize(
+    ("typed", "path", "fix"),
+    [
+        ("model.config={}", "model.config", "model.config.width=…"),
+        ("model.config.layers=8", "model.config", "model.config.width=…"),
+        ("model.config.widht=8", "model.config.widht", "model.config.width=8"),
+    ],
+)
+def test_a_setting_that_the_class_reads_and_nobody_gives_is_told_by_its_path(own, typed, path, fix):
+    problem = problem_of("Needs", typed)
+    assert "the class reads the setting `width`, which is not given" in problem.message
+    assert (problem.path, problem.fix) == (path, fix)
+    assert problem.origin == f"{typed} (command line)"
+
+
+def test_a_setting_that_is_not_given_is_a_key_error_too(own):
+    module = Experiment.load(words("Mine")).custom_model.build()
+    assert module.model_config.get("x", 5) == 5
+    with pytest.raises(KeyError):
+        module.model_config["x"]
 
 
 @pytest.mark.parametrize(

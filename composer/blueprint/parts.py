@@ -103,9 +103,10 @@ def _without_trace(part: nn.Module, example: tuple[Any, ...]) -> Any:
 
 
 def _shape(value: Any) -> str:
-    """`(*B, 64)`; of what is no batch of two, its own shape or class."""
+    """`(*B, 64) float32`; of what is no batch of two, its own shape or class."""
     if not isinstance(value, torch.Tensor):
         return type(value).__name__
+    dtype = str(value.dtype).removeprefix("torch.")
     if value.shape[:1] != (2,):
-        return f"{tuple(value.shape)} for 2 observations"
-    return f"({', '.join(['*B', *map(str, value.shape[1:])])})"
+        return f"{tuple(value.shape)} {dtype} for 2 observations"
+    return f"({', '.join(['*B', *map(str, value.shape[1:])])}) {dtype}"

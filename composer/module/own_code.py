@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
-from composer.errors import ComposerError, ModuleError, Problem
+from composer.errors import ComposerError, ModuleError, Problem, line_to_type, nearest
 from composer.importing import own_line
+from composer.module.settings import MissingSettingError
 
 PATH = "model.path"
 
@@ -37,6 +38,8 @@ class OwnCode:
         """
         try:
             yield
+        except MissingSettingError as error:
+            raise ModuleError(_missing(error)) from error
         except ComposerError as error:
             problems = (
                 replace(item, path=PATH, value=self.path, valid=(), fix=self._place(error))
@@ -81,3 +84,14 @@ class OwnCode:
         with suppress(TypeError):  # the class was made in no file
             return inspect.getsourcefile(self.module_class)
         return None
+
+
+def _missing(error: MissingSettingError) -> Problem:
+    """The problem of a setting, where a configuration gives the settings."""
+    (problem,) = error.problems
+    close = nearest(error.key, error.given)
+    if close is None:
+        return replace(problem, path="model.config", fix=f"model.config.{error.key}=…")
+    value = error.given[close]
+    fix = line_to_type(f"model.config.{error.key}", value)
+    return replace(problem, path=f"model.config.{close}", value=value, fix=fix)

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from torch import Tensor, nn
@@ -139,7 +139,7 @@ class _Audition:
                 )
             loss.backward()
 
-    def refuse(self, what: str) -> Any:
+    def refuse(self, what: str) -> NoReturn:
         """Raises a ContractError that says what the module does."""
         raise ContractError(f"{self.code.module_class.__name__} {what}")
 
