@@ -90,6 +90,20 @@ def test_a_part_is_tried_without_moving_its_statistics():
     assert part.training
 
 
+def test_trying_a_part_moves_no_random_stream():
+    part, before = Own(), torch.get_rng_state()
+    compose(VECTOR, TWO).build(parts={"main.encoder": part})
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_part_that_only_training_needs_is_left_out_of_what_only_acts():
+    part = nn.Sequential(nn.Linear(64, 1), nn.Flatten(0))
+    blueprint = compose(VECTOR, TWO, algorithm="ppo")
+    assert blueprint.build(parts={"value": part}).get_submodule("value") is part
+    slim = blueprint.build(parts={"value": part}, inference_only=True)
+    assert not hasattr(slim, "value")
+
+
 def test_a_module_with_parts_of_ones_own_is_loaded_only_with_them(tmp_path):
     blueprint = compose(VECTOR, TWO, algorithm="ppo")
     module = blueprint.build(parts={"main.encoder": Own()})

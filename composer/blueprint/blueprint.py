@@ -147,7 +147,6 @@ class Blueprint(Config):
             CompositionError: If a part is too large for the memory, or one's own does not fit.
         """
         given = dict(parts or {})
-        require_fitting(given, self.nodes)
         kept = [
             node
             for node in self.nodes
@@ -156,6 +155,7 @@ class Blueprint(Config):
         ]
         built: dict[str, nn.Module] = {}
         with seeded(seed) as generator:
+            require_fitting(given, self.nodes)
             for node in kept:
                 generator.manual_seed(derive_seed(seed, node.name))
                 with fitting_in_memory(node):

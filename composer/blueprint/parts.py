@@ -99,7 +99,7 @@ def _twice(example: Any) -> Any:
 def _without_trace(part: nn.Module, example: tuple[Any, ...]) -> Any:
     """What a copy of the part gives, so that no statistic of its own moves."""
     with torch.no_grad():
-        return copy.deepcopy(part).eval()(*example)
+        return copy.deepcopy(part).cpu().eval()(*example)
 
 
 def _shape(value: Any) -> str:
