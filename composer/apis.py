@@ -2,9 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from types import FunctionType
 from typing import Any, ClassVar
 
 from torch import Tensor
+
+from composer.columns import Columns
 
 
 class API(ABC):  # noqa: B024 - a root, whose subclasses say what is abstract
@@ -14,6 +17,10 @@ class API(ABC):  # noqa: B024 - a root, whose subclasses say what is abstract
     """The method that a hand-written module adds, and what it returns."""
     paste: ClassVar[str] = ""
     """The same with a body, to paste; `self.encoder` and the like are layers that `setup` makes."""
+    column: ClassVar[str] = ""
+    """The name in `Columns` of what a module may compute instead; only the method is asked for."""
+    paste_column: ClassVar[str] = ""
+    """What to paste where it does."""
 
     @classmethod
     def label(cls) -> str:
@@ -26,8 +33,26 @@ class API(ABC):  # noqa: B024 - a root, whose subclasses say what is abstract
         return all(m is not None and not getattr(m, "__isabstractmethod__", False) for m in methods)
 
     @classmethod
+    def paste_for(cls, module_class: type) -> str:
+        """The method to paste into a class, by what its code speaks of."""
+        return cls.paste_column if cls.column and _speaks_of(module_class, cls) else cls.paste
+
+    @classmethod
     def __subclasshook__(cls, other: type) -> bool:
         return True if cls.__abstractmethods__ and cls.is_offered_by(other) else NotImplemented
+
+
+def _speaks_of(module_class: type, api: type[API]) -> bool:
+    """Whether a method of the class names the API's column: `Columns.VF_PREDS`, or its text."""
+    codes = [
+        method.__code__
+        for base in module_class.__mro__
+        if not base.__module__.startswith("composer.")
+        for method in vars(base).values()
+        if isinstance(method, FunctionType)
+    ]
+    names = {api.column, getattr(Columns, api.column)}
+    return any(names & {*code.co_names, *code.co_consts} for code in codes)
 
 
 class PolicyAPI(API):
@@ -48,7 +73,12 @@ class ValueFunctionAPI(API):
     paste = (
         "def compute_values(self, batch, embeddings=None):\n"
         "    features = self.encoder(batch[Columns.OBS]) if embeddings is None else embeddings\n"
-        "    return self.value(features).squeeze(-1)    # (*B,)"
+        "    return self.value(features).squeeze(-1)    # (*B,); made in `setup`: nn.Linear(…, 1)"
+    )
+    column = "VF_PREDS"
+    paste_column = (
+        "def compute_values(self, batch, embeddings=None):\n"
+        "    return self._forward_train(batch)[Columns.VF_PREDS]    # (*B,)"
     )
 
     @abstractmethod

@@ -29,9 +29,10 @@ def check(experiment: Experiment, directory: Path = RUNS) -> None:
 
     Raises:
         ComposerError: What would have stopped the run: the model cannot be composed, lacks what
-            the algorithm requires, a part's package is not installed, or the disk has no room.
+            the algorithm requires, a hand-written one cannot be made or run, a part's package is
+            not installed, or the disk has no room.
     """
-    experiment.blueprint  # noqa: B018 - composed and checked against the algorithm
+    experiment.require_model()
     require_writable(directory)
     problems = _missing_packages(experiment) or [*_disk_problems(experiment, directory)]
     if problems:
@@ -69,7 +70,7 @@ def _missing_packages(experiment: Experiment) -> list[Problem]:
     """Of the parts that are chosen, not of those that rules of the catalog might choose."""
     fields = type(experiment.config).model_fields.keys() - {"catalog", "model"}
     used = {(name,): getattr(experiment.config, name) for name in sorted(fields)}
-    nodes = experiment.blueprint.nodes
+    nodes = () if experiment.is_hand_written else experiment.blueprint.nodes
     used |= {(node.place,): node.config for node in nodes}  # pyright: ignore[reportAttributeAccessIssue]
     found: dict[tuple[str, str], Problem] = {}
     for start, config in used.items():
@@ -122,11 +123,11 @@ def _disk_problems(experiment: Experiment, directory: Path) -> Iterator[Problem]
     """Whether there is room for the run's checkpoints."""
     home = _existing(directory)
     checkpoints = experiment.config.checkpoint.keep + 2  # the best, and the one that is written
-    needed = experiment.blueprint.parameter_count * 4 * STATES * checkpoints
+    needed = experiment.model.parameter_count * 4 * STATES * checkpoints
     free = shutil.disk_usage(home).free
     if needed > free:
         yield Problem(
-            f"the run's checkpoints of {experiment.blueprint.parameter_count:,} parameters take "
+            f"the run's checkpoints of {experiment.model.parameter_count:,} parameters take "
             f"about {_size(needed)}, and {home} has {_size(free)} left",
             path="checkpoint.keep",
             value=experiment.config.checkpoint.keep,

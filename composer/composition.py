@@ -73,7 +73,14 @@ def compose(
     mask_key(observation_space, action_space)
     config = ModelConfig.parse(model or {}, "model")
     if not isinstance(config, ComposedModelConfig):
-        raise CompositionError(f"a model of type `{config.type}` is not composed")
+        raise CompositionError(
+            Problem(
+                "a hand-written model is built from its class, not composed: it has no blueprint",
+                "model.type",
+                config.type,
+                fix="RLModuleSpec(module_class=…, observation_space=…, action_space=…).build()",
+            )
+        )
     if not isinstance(catalog, Catalog | None):
         raise CompositionError(
             f"catalog is {shown(catalog)}; it must be a composer.Catalog, for instance "

@@ -5,7 +5,8 @@ import importlib
 import pkgutil
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from difflib import get_close_matches
 from os.path import isfile  # no error where a name is too long
@@ -27,15 +28,18 @@ from composer.environments.base import EnvironmentConfig
 from composer.errors import (
     ComposerError,
     ConfigError,
+    ModuleError,
     Problem,
     did_you_mean,
     line_to_type,
     nearest_first,
 )
+from composer.importing import ELSEWHERE
 from composer.loading import Loaded, load
 from composer.loading.files import existing
 from composer.loggers.base import LoggerConfig
-from composer.model_config import ModelConfig
+from composer.model_config import CustomModelConfig, ModelConfig
+from composer.module.custom import CustomModel
 from composer.training.evaluation import EvaluationConfig
 
 
@@ -144,6 +148,52 @@ class Experiment:
         count = min(settings.num_envs, settings.episodes)
         return self._with_origins(lambda: self.config.env.for_evaluation().make(count))
 
+    @property
+    def model(self) -> Blueprint | CustomModel:
+        """What builds the module: the blueprint, or what stands for it where one wrote it by hand.
+
+        Raises:
+            ComposerError: As `blueprint`; or if the class that `model.path` names cannot be used.
+        """
+        return self.custom_model if self.is_hand_written else self.blueprint
+
+    @property
+    def is_hand_written(self) -> bool:
+        """Whether the model is a class of one's own, which has no blueprint."""
+        return isinstance(self.config.model, CustomModelConfig)
+
+    @functools.cached_property
+    def custom_model(self) -> CustomModel:
+        """The hand-written model, for the environment's spaces."""
+        config = self.config.model
+        assert isinstance(config, CustomModelConfig)
+        parts = (*self.spaces, self.config.algorithm, Catalog(self.config.catalog))
+        return self._with_origins(lambda: CustomModel(config, *parts))
+
+    def require_model(self) -> None:
+        """Makes and tries a hand-written module; a composed one is checked as its blueprint.
+
+        Raises:
+            ComposerError: If it cannot be made, or does not return what the algorithm learns from.
+        """
+        model = self.model
+        if isinstance(model, CustomModel):
+            self._with_origins(lambda: model.trial)
+
+    @contextmanager
+    def telling(self, when: str) -> Iterator[None]:
+        """Tells what a hand-written module raises as it `when`; the errors of others pass.
+
+        Raises:
+            ModuleError: With the line of the module's file, and no traceback.
+        """
+        code = self.custom_model.own_code if self.is_hand_written else None
+        try:
+            with code.guarding(when) if code else nullcontext():
+                yield
+        except ModuleError as error:
+            raise (self.loaded.with_origins(error) if self.loaded else error) from error.__cause__
+
     @functools.cached_property
     def blueprint(self) -> Blueprint:
         """The model, composed for the environment's spaces.
@@ -241,8 +291,7 @@ def _no_module(
         rule += "; with --config-dir DIR a module beside DIR is found"
     prefix = f"{parent}." if where else ""
     problem = _misnamed(rule, plugins, index, missing, where or [home], prefix)
-    cure = "--config-dir DIR    the configuration directory that lies beside the module"
-    return problem if problem.fix else replace(problem, fix=cure)
+    return problem if problem.fix else replace(problem, fix=ELSEWHERE)
 
 
 def _misnamed(

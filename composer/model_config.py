@@ -1,4 +1,4 @@
-"""The model as the user writes it: a family of its own, so far with one member."""
+"""The model as the user writes it: a family of two, composed and custom."""
 
 from typing import Any, Literal
 
@@ -52,3 +52,13 @@ class ComposedModelConfig(ModelConfig):
             role: {"type": role, **head} if isinstance(head, dict) else head
             for role, head in heads.items()
         }
+
+
+class CustomModelConfig(ModelConfig):
+    """A hand-written RLModule, named by its class."""
+
+    type: Literal["custom"] = "custom"
+    path: str
+    """Where the class is: `package.module.ClassName`, installed or beside one's own files."""
+    config: Frozen[Any] = FrozenDict()
+    """Its settings, `self.model_config` inside the class."""

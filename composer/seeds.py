@@ -1,6 +1,8 @@
 """One seed for an experiment, a stream of its own for everything random in it."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -18,3 +20,20 @@ def derive_seed(seed: int, stream: str) -> int:
 def torch_generator(seed: int, stream: str, device: torch.device | str = "cpu") -> torch.Generator:
     """A generator for a named stream, separate from every other and from torch's global one."""
     return torch.Generator(device).manual_seed(derive_seed(seed, stream))
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[torch.Generator]:
+    """Torch's global generator, from which alone its initialisers draw, put back afterwards.
+
+    One thread: an orthogonal initialisation rounds differently with another number of them.
+    """
+    generator, threads = torch.default_generator, torch.get_num_threads()
+    state = generator.get_state()
+    torch.set_num_threads(1)
+    generator.manual_seed(seed)
+    try:
+        yield generator
+    finally:
+        torch.set_num_threads(threads)
+        generator.set_state(state)

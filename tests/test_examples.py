@@ -42,6 +42,11 @@ def test_hand_written_module_acts() -> None:
     assert example("vpg_module").main(episodes=3) >= 3 * 8
 
 
+def test_hand_written_module_is_trained_from_yaml(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT / "examples")
+    assert example("custom_module").main(total_steps=2_000) >= 8
+
+
 def test_plugin_encoder_is_chosen_by_name(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -50,7 +55,7 @@ def test_plugin_encoder_is_chosen_by_name(
     assert re.search(r"main\.encoder +fourier ", capsys.readouterr().out)
 
 
-PAGES = ("README.md", "docs/testing.md")
+PAGES = ("README.md", "docs/testing.md", "docs/custom_modules.md")
 SNIPPETS = [
     (page, snippet)
     for page in PAGES

@@ -12,7 +12,7 @@ ROOT = Path(composer.__file__).parent
 # From the top. A file imports from lines above its own, from what stands to its left on its
 # line, and from its own package.
 FLOORS = [
-    ["errors", "places", "fixes", "problems", "config"],
+    ["errors", "places", "fixes", "problems", "config", "importing"],
     ["spaces", "masks", "columns", "seeds", "returns", "files"],
     ["layers", "noisy", "running_norm", "composites"],
     ["distributions"],
@@ -20,12 +20,13 @@ FLOORS = [
     ["encoders", "memories"],
     ["heads"],
     ["model_config", "replay_config"],
-    ["module.rl_module", "module.composed"],
+    ["module.settings", "module.rl_module", "module.composed"],
     ["blueprint"],
     ["optimisers"],
     ["algorithms"],
     ["catalog", "composition"],
     ["module.specs", "module.multi", "module.checkpoint"],
+    ["module.own_code", "module.trial", "module.custom"],
     ["environments", "loggers", "executors", "training"],
     ["loading"],
     ["engines.base", "experiment", "checking", "comparison"],

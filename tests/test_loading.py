@@ -285,7 +285,15 @@ def test_options_are_found_below_a_group(conf):
     conf("env/grid/small", "type: gym\nid: Small-v0\n")
     assert load(["env=grid/small"], "conf").data["env"]["id"] == "Small-v0"
     assert "grid/small" in options("env", "conf")
-    assert options("model") == ("auto", "cleanrl", "rllib_ppo", "sb3", "separate", "shared")
+    assert options("model") == (
+        "auto",
+        "cleanrl",
+        "custom",
+        "rllib_ppo",
+        "sb3",
+        "separate",
+        "shared",
+    )
 
 
 def test_a_file_hidden_by_one_of_ours_is_refused(conf):

@@ -48,7 +48,7 @@ class AlgorithmConfig(Family, family="algorithm"):
         problems = [
             Problem(
                 f"{self.type} requires {api.label()}, which {module_class.__name__} lacks: add "
-                f"`{api.signature}`, for instance\n{api.paste}"
+                f"`{api.signature}`, for instance\n{api.paste_for(module_class)}"
             )
             for api in sorted(lacking, key=lambda api: api.label())
         ]

@@ -3,8 +3,7 @@
 import functools
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, Self, cast
 
 import torch
@@ -14,12 +13,13 @@ from composer.apis import API, TargetNetworkAPI
 from composer.blueprint.cost import count_parameters, fitting_in_memory
 from composer.blueprint.explain import explained
 from composer.blueprint.nodes import CombineNode, EncoderNode, HeadNode, Node
+from composer.blueprint.parts import Altered, inside, require_fitting
 from composer.blueprint.text import plain
 from composer.config import Config, Listed
 from composer.distributions.base import ActionDistribution
 from composer.errors import CheckpointError
 from composer.module.composed import ComposedRLModule, ComposedTargets, HeadPart, Trunk
-from composer.seeds import derive_seed
+from composer.seeds import derive_seed, seeded
 from composer.spaces import SpaceField
 
 BLUEPRINT_FORMAT = 1
@@ -145,7 +145,11 @@ class Blueprint(Config):
         return cls.parse(data, "blueprint")
 
     def build(
-        self, device: str | torch.device = "cpu", seed: int = 0, inference_only: bool = False
+        self,
+        device: str | torch.device = "cpu",
+        seed: int = 0,
+        inference_only: bool = False,
+        parts: Mapping[str, nn.Module] | None = None,
     ) -> ComposedRLModule:
         """The torch module.
 
@@ -154,25 +158,34 @@ class Blueprint(Config):
             seed: Each part draws from its own stream, so that the same seed gives a part the same
                 weights whatever else the module has.
             inference_only: Only what actions depend on.
+            parts: Modules of one's own in the place of encoders and heads, by the node's name;
+                each is tried, and is used as it is. What stands inside it is not built.
 
         Raises:
-            CompositionError: If a part is too large for the memory.
+            CompositionError: If a part is too large for the memory, or one's own does not fit.
         """
-        kept = [n for n in self.nodes if not inference_only or n.name in self.inference_nodes]
+        given = dict(parts or {})
+        kept = [
+            node
+            for node in self.nodes
+            if not inside(node.name, given)
+            and (not inference_only or node.name in self.inference_nodes)
+        ]
         built: dict[str, nn.Module] = {}
-        with _reproducible() as generator:
+        with seeded(seed) as generator:
+            require_fitting(given, self.nodes)
             for node in kept:
                 generator.manual_seed(derive_seed(seed, node.name))
                 with fitting_in_memory(node):
-                    parts = {name: built[name] for name in node.inputs if name in built}
-                    built[node.name] = node.build(parts)
+                    inner = {name: built[name] for name in node.inputs if name in built}
+                    built[node.name] = given[node.name] if node.name in given else node.build(inner)
         heads = [node for node in kept if isinstance(node, HeadNode)]
         offers = {node.config.offers for node in heads}
         if self.targets and not inference_only:
             offers.add(ComposedTargets)
         module_class = ComposedRLModule.offering(frozenset(offers))
         module = module_class(
-            recipe=self,
+            recipe=Altered(self, given) if given else self,
             observation_space=self.observation_space,
             action_space=self.action_space,
             trunks={
@@ -200,19 +213,3 @@ class Blueprint(Config):
             inference_only=inference_only,
         )
         return module.to(device)
-
-
-@contextmanager
-def _reproducible() -> Iterator[torch.Generator]:
-    """Torch's global generator, from which alone its initialisers draw, put back afterwards.
-
-    One thread: an orthogonal initialisation rounds differently with another number of them.
-    """
-    generator, threads = torch.default_generator, torch.get_num_threads()
-    state = generator.get_state()
-    torch.set_num_threads(1)
-    try:
-        yield generator
-    finally:
-        torch.set_num_threads(threads)
-        generator.set_state(state)

@@ -1,6 +1,5 @@
 """The kinds of node in a blueprint."""
 
-import copy
 from collections.abc import Mapping
 from typing import Any, Literal, cast
 
@@ -14,7 +13,7 @@ from composer.distributions.base import ActionDistribution, DistributionConfig
 from composer.encoders._composite import CompositeEncoderConfig, FeaturesOf
 from composer.encoders.base import EncoderConfig
 from composer.heads.base import HeadConfig
-from composer.spaces import SpaceField, batch, describe, to_tensors
+from composer.spaces import SpaceField, batch, describe, samples, to_tensors
 
 
 class Tried(Config):
@@ -155,9 +154,7 @@ def _distribution_place(name: str) -> str:
 
 
 def _example(space: gym.Space) -> Any:
-    space = copy.deepcopy(space)
-    space.seed(0)
-    return to_tensors(batch(space, [space.sample()]))
+    return to_tensors(batch(space, samples(space, 1)))
 
 
 class HeadNode(Node):

@@ -1,7 +1,7 @@
 """An explanation as lines of text, each piece with a style: plain, in a terminal, on a page."""
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from composer.blueprint.explain import Explanation, Part, Setting
@@ -37,7 +37,7 @@ def styled(
         width: Letters to a line.
         every_setting: Show all that a part leaves at its defaults, not only a line of it.
     """
-    yield from _fields(
+    yield from fields(
         {
             "observation": explanation.observation,
             "action": explanation.action,
@@ -50,7 +50,7 @@ def styled(
     yield ()
     total, left = explanation.total, explanation.inference_total
     drops = ", ".join(explanation.drops)
-    yield from _fields(
+    yield from fields(
         {
             "parameters": f"{total.parameters:,} ({_size(total.bytes)})",
             **_copies(explanation),
@@ -66,7 +66,7 @@ def styled(
     )
     if explanation.settings:
         yield ()
-        yield from _changes(explanation.settings, width)
+        yield from changes(explanation.settings, width)
 
 
 def _copies(explanation: Explanation) -> dict[str, str]:
@@ -74,7 +74,8 @@ def _copies(explanation: Explanation) -> dict[str, str]:
     return {"targets": f"slower copies of {names}: {count:,} parameters more"} if names else {}
 
 
-def _fields(rows: dict[str, str], width: int) -> Iterator[Line]:
+def fields(rows: Mapping[str, str], width: int) -> Iterator[Line]:
+    """A line for each title and its text, folded beside the title."""
     column = max(map(len, rows)) + 2
     for title, text in rows.items():
         first, *further = textwrap.wrap(text, max(20, width - column))
@@ -167,7 +168,7 @@ def _rejections(part: Part) -> Iterator[str]:
     return (f"{_listed(names, 'or')}: {mismatch}" for mismatch, names in rules.items())
 
 
-def _changes(settings: Sequence[Setting], width: int) -> Iterator[Line]:
+def changes(settings: Sequence[Setting], width: int) -> Iterator[Line]:
     """A table of values and what set them; its first column as wide as leaves room for both."""
     rows = [(f"{item.path}={brief(item.value)}", item.set_by or "") for item in settings]
     room = width - 6 - max(len(by) for _, by in rows)

@@ -77,7 +77,7 @@ def show(reports: Sequence[Report]) -> None:
 def _size(report: Report) -> str:
     if report.error or report.experiment is None:
         return ""
-    return f"{report.experiment.blueprint.parameter_count:,}"
+    return f"{report.experiment.model.parameter_count:,}"
 
 
 def _verdict(report: Report) -> Text:
@@ -100,12 +100,12 @@ def _numbered(numbers: Sequence[int]) -> str:
 
 def _ready(experiment: Experiment) -> str:
     spaces = " → ".join(map(describe, experiment.spaces))
-    offers = ", ".join(experiment.blueprint.requires) or "nothing"
+    offers = ", ".join(experiment.model.requires) or "nothing"
     return "\n".join(
         [
             f"{experiment.name} is ready to train",
             f"  spaces    {spaces}",
-            f"  model     {experiment.blueprint.parameter_count:,} parameters",
+            f"  model     {experiment.model.parameter_count:,} parameters",
             f"  requires  {offers}: offered",
         ]
     )
@@ -114,8 +114,8 @@ def _ready(experiment: Experiment) -> str:
 def _facts(experiment: Experiment) -> dict[str, Any]:
     return {
         "name": experiment.name,
-        "parameters": experiment.blueprint.parameter_count,
-        "fingerprint": experiment.blueprint.fingerprint,
+        "parameters": experiment.model.parameter_count,
+        "fingerprint": experiment.model.fingerprint,
     }
 
 

@@ -10,7 +10,14 @@ from typing import Any
 from composer.blueprint.blueprint import Blueprint
 from composer.cli.console import Console, print_json, print_table
 from composer.cli.resume import resumable
-from composer.comparison import ABSENT, Comparison, Difference, compare, node_differences
+from composer.comparison import (
+    ABSENT,
+    Comparison,
+    Difference,
+    compare,
+    differences,
+    node_differences,
+)
 from composer.errors import (
     Problem,
     RunDirectoryError,
@@ -23,7 +30,11 @@ from composer.errors import (
 from composer.experiment import Experiment
 from composer.files import read_json
 from composer.loading import options
+from composer.module.custom import CustomModel
 from composer.training.run_directory import EXPERIMENT
+
+Model = Blueprint | CustomModel
+Settings = tuple[Mapping[str, Any], Mapping[str, Any]] | None
 
 
 @dataclass(frozen=True)
@@ -32,7 +43,7 @@ class Side:
 
     text: str
     """As it was typed."""
-    blueprint: Blueprint
+    model: Model
     settings: Mapping[str, Any] | None = None
     origin: Callable[[str], str | None] = lambda _: None
 
@@ -41,12 +52,25 @@ def run(args: argparse.Namespace) -> int:
     """Compares, and shows."""
     a, b = (_side(text, args) for text in (args.a, args.b))
     both = (a.settings, b.settings) if a.settings and b.settings else None
-    found = compare(a.blueprint, b.blueprint, both)
+    found = _compared(a.model, b.model, both)
     if args.json:
         print_json(_data(found))
     else:
         _show(found, a, b)
     return 0
+
+
+def _compared(a: Model, b: Model, settings: Settings) -> Comparison:
+    """What differs; of a hand-written model only its settings and its size are known."""
+    if isinstance(a, Blueprint) and isinstance(b, Blueprint):
+        return compare(a, b, settings)
+    return Comparison(
+        settings=list(differences(*settings)) if settings else [],
+        parts=[],
+        same_parts=[],
+        parameters=(a.parameter_count, b.parameter_count),
+        follows=["a hand-written model has no graph: its parts are not compared"],
+    )
 
 
 def _side(text: str, args: argparse.Namespace) -> Side:
@@ -96,18 +120,20 @@ def _saved(path: Path, config_dir: str | None) -> Side:
     if not (path / EXPERIMENT).is_file():
         raise RunDirectoryError(f"{path} is neither a run nor a checkpoint: it has no {EXPERIMENT}")
     experiment = Experiment.from_data(read_json(path / EXPERIMENT), config_dir)
-    if (path / "module" / "module.json").is_file():
-        blueprint = Blueprint.from_data(read_json(path / "module" / "module.json")["blueprint"])
+    if experiment.is_hand_written:
+        model = experiment.model
+    elif (path / "module" / "module.json").is_file():
+        model = Blueprint.from_data(read_json(path / "module" / "module.json")["blueprint"])
     elif (path / "blueprint.json").is_file():
-        blueprint = Blueprint.from_data(read_json(path / "blueprint.json"))
+        model = Blueprint.from_data(read_json(path / "blueprint.json"))
     else:
-        blueprint = experiment.blueprint
-    return Side(str(path), blueprint, experiment.to_data())
+        model = experiment.model
+    return Side(str(path), model, experiment.to_data())
 
 
 def _experiment(text: str, experiment: Experiment) -> Side:
     origin = experiment.loaded.origin if experiment.loaded else lambda _: None
-    return Side(text, experiment.blueprint, experiment.to_data(), origin)
+    return Side(text, experiment.model, experiment.to_data(), origin)
 
 
 def _show(found: Comparison, a: Side, b: Side) -> None:

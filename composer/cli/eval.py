@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     data = read_json(file)
     experiment, loaded = overridden(data, file, args.words, args.config_dir)
     _require_effect(Experiment.from_data(data, args.config_dir), experiment, loaded)
-    module = RLModule.from_checkpoint(checkpoint)
+    module = _module_class(experiment).from_checkpoint(checkpoint)
     _require_same_spaces(module, experiment, checkpoint)
     envs = experiment.make_evaluation_envs()
     try:
@@ -64,6 +64,11 @@ def _require_effect(before: Experiment, after: Experiment, loaded: Loaded) -> No
     ]
     if problems:
         raise ConfigError(*problems)
+
+
+def _module_class(experiment: Experiment) -> type[RLModule]:
+    """The class whose code is trusted, because the run's own experiment names it."""
+    return experiment.custom_model.module_class if experiment.is_hand_written else RLModule
 
 
 def _require_same_spaces(module: RLModule, experiment: Experiment, checkpoint: Path) -> None:

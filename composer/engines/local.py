@@ -29,5 +29,6 @@ class LocalEngineConfig(EngineConfig):
             begin = checkpoint or run.latest()
             if begin is not None:
                 trainer.restore(begin)
-            run.describe(experiment.to_data(), experiment.blueprint.to_data())
+            blueprint = None if experiment.is_hand_written else experiment.blueprint.to_data()
+            run.describe(experiment.to_data(), blueprint)
             return trainer.train(should_stop)

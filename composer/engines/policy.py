@@ -8,7 +8,7 @@ import torch
 from composer.config import Auto
 from composer.executors import make_executor
 from composer.experiment import Experiment
-from composer.module.composed import ComposedRLModule
+from composer.module.rl_module import RLModule
 from composer.seeds import derive_seed
 from composer.training.evaluation import EvaluationResult, evaluate
 
@@ -16,14 +16,14 @@ SMALL_MODEL = 1_000_000
 """Parameters below which one torch thread is the fastest."""
 
 
-def build_module(experiment: Experiment) -> ComposedRLModule:
+def build_module(experiment: Experiment) -> RLModule:
     """The module on its device, torch's threads set for it.
 
     Raises:
-        CompositionError: If it is too large.
+        ComposerError: If it is too large, or a hand-written one cannot be trained.
     """
-    blueprint, device = experiment.blueprint, experiment.config.device
-    module = blueprint.build(device=device, seed=experiment.config.seed)
+    experiment.require_model()
+    module = experiment.model.build(experiment.config.device, experiment.config.seed)
     _set_threads(experiment.config.threads, sum(p.numel() for p in module.parameters()))
     return module
 
@@ -44,13 +44,14 @@ def evaluate_experiment(
     """Evaluates a module by the experiment's `evaluation` settings."""
     settings = experiment.config.evaluation
     derived = derive_seed(experiment.config.seed, "evaluation") % 2**31
-    return evaluate(
-        make_executor(module),
-        envs,
-        settings.episodes,
-        seed=derived if settings.seed is None else settings.seed,
-        deterministic=settings.deterministic,
-        max_length=settings.max_length,
-        initial_state=module.get_initial_state(envs.num_envs),
-        should_stop=should_stop,
-    )
+    with experiment.telling("was evaluated"):
+        return evaluate(
+            make_executor(module),
+            envs,
+            settings.episodes,
+            seed=derived if settings.seed is None else settings.seed,
+            deterministic=settings.deterministic,
+            max_length=settings.max_length,
+            initial_state=module.get_initial_state(envs.num_envs),
+            should_stop=should_stop,
+        )

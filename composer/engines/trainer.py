@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from composer.engines.base import Outcome
 from composer.engines.policy import build_module, evaluate_experiment
-from composer.errors import ConfigError, EnvironmentFailure, TrainingError, shown
+from composer.errors import ConfigError, EnvironmentFailure, ModuleError, TrainingError, shown
 from composer.experiment import Experiment
 from composer.files import atomic_directory
 from composer.seeds import derive_seed
@@ -128,10 +128,12 @@ class Trainer:
         Raises:
             TrainingError: If the loss is not finite; the last checkpoint is as it was.
             EnvironmentFailure: If an environment raised.
+            ModuleError: If a hand-written module raised.
         """
         before, start = self.progress.env_steps, time.perf_counter()
         progress = min(1.0, before / self.config.total_steps)
-        iteration = self.driver.iterate(progress, self._before_update)
+        with self.experiment.telling("was trained"):
+            iteration = self.driver.iterate(progress, self._before_update)
         self.clock.training += time.perf_counter() - start
         self._count(iteration)
         self._require_finite(iteration.metrics)
@@ -245,7 +247,7 @@ class Trainer:
             with suppress(EvaluationStopped):
                 result = self._until_done()
             self._checkpoint()
-        except (EnvironmentFailure, KeyboardInterrupt):
+        except (EnvironmentFailure, ModuleError, KeyboardInterrupt):
             if not self.amid_update:
                 self._checkpoint()
             raise
@@ -292,7 +294,7 @@ class Trainer:
         write_checkpoint(
             directory,
             experiment=self.experiment.to_data(),
-            fingerprint=self.experiment.blueprint.fingerprint,
+            fingerprint=self.experiment.model.fingerprint,
             module=self.module,
             driver=self.driver,
             progress=replace(self.progress, seconds=self.progress.seconds + self.clock.seconds),
@@ -309,7 +311,7 @@ class Trainer:
         """
         self.progress, gathered = load_checkpoint(
             Path(path),
-            fingerprint=self.experiment.blueprint.fingerprint,
+            fingerprint=self.experiment.model.fingerprint,
             module=self.module,
             driver=self.driver,
         )

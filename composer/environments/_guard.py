@@ -15,6 +15,7 @@ from gymnasium.vector import AsyncVectorEnv, VectorEnv, VectorWrapper
 
 from composer.errors import EnvironmentFailure
 from composer.masks import MASK_KEY
+from composer.spaces import samples
 
 REPORT = "composer_traceback"
 
@@ -26,14 +27,17 @@ class GuardedEnv(gym.Wrapper):
         try:
             return self.env.reset(seed=seed, options=options)
         except Exception:  # an environment may raise anything
-            return self.observation_space.sample(), {REPORT: traceback.format_exc()}
+            return self._any_observation(), {REPORT: traceback.format_exc()}
 
     def step(self, action: Any) -> Any:
         try:
             return self.env.step(action)
         except Exception:  # an environment may raise anything
             info = {REPORT: traceback.format_exc()}
-            return self.observation_space.sample(), 0.0, False, False, info
+            return self._any_observation(), 0.0, False, False, info
+
+    def _any_observation(self) -> Any:
+        return samples(self.observation_space, 1)[0]
 
 
 class GuardedVectorEnv(VectorWrapper):

@@ -1,17 +1,13 @@
 """Names in the configuration → what Gymnasium has registered, and classes of wrappers."""
 
-import contextlib
-import difflib
-import importlib
 import re
-import sys
 from collections.abc import Callable, Iterable
-from types import ModuleType
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
-from composer.errors import ConfigError, Problem, did_you_mean
+from composer.errors import ConfigError, Problem
+from composer.importing import closest, find_class, import_module
 
 HOMES = {"ALE": "ale_py", "BabyAI": "minigrid", "MiniGrid": "minigrid"}
 """How an id begins, and the module that registers it."""
@@ -31,7 +27,7 @@ def find_spec(env_id: str) -> EnvSpec:
     module, _, name = env_id.rpartition(":")
     home = module or HOMES.get(re.split("[-/]", name)[0])
     if home:
-        _import(home, env_id, "env.id")
+        import_module(home, env_id, "env.id", lambda error: installing(error) or _LIST)
     spec = gymnasium.registry.get(name)
     if spec is None:
         raise ConfigError(_unknown_id(env_id, module, name))
@@ -49,22 +45,7 @@ def find_wrapper(path: str, at: str) -> type[gymnasium.Wrapper]:
     Raises:
         ConfigError: There is no such module or class, or it is not a `gymnasium.Wrapper`.
     """
-    module_name, _, name = path.rpartition(".")
-    module = _import(module_name, path, at)
-    found = getattr(module, name, None)
-    if isinstance(found, type) and issubclass(found, gymnasium.Wrapper):
-        return found
-    others = [
-        f"{module_name}.{key}"
-        for key, value in vars(module).items()
-        if isinstance(value, type) and issubclass(value, gymnasium.Wrapper)
-    ]
-    message = (
-        f"`{module_name}` has no `{name}`{did_you_mean(path, others)}"
-        if found is None
-        else f"`{path}` is not a subclass of `gymnasium.Wrapper`"
-    )
-    raise ConfigError(Problem(message, path=at, value=path, valid=closest(path, others)))
+    return find_class(path, gymnasium.Wrapper, at, installing)
 
 
 def installing(error: BaseException | None) -> str | None:
@@ -74,21 +55,6 @@ def installing(error: BaseException | None) -> str | None:
             return 'pip install "rl-composer[envs]"'
         error = error.__cause__ or error.__context__
     return None
-
-
-def _import(module: str, value: str, at: str) -> ModuleType:
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # some print a greeting
-            return importlib.import_module(module)
-    except Exception as error:  # a module may raise anything while it is imported
-        raise ConfigError(
-            Problem(
-                f"the module `{module}` cannot be imported: {type(error).__name__}: {error}",
-                path=at,
-                value=value,
-                fix=installing(error) or (_LIST if at == "env.id" else None),
-            )
-        ) from error
 
 
 _LIST = "composer ls env"
@@ -124,13 +90,6 @@ def _closest_ids(base: str, known: Iterable[str]) -> tuple[str, ...]:
     """The latest versions of the environments with the closest names."""
     latest = {_base(key): key for key in sorted(known, key=_version)}
     return tuple(latest[close] for close in closest(base, latest))
-
-
-def closest(name: str, names: Iterable[str]) -> tuple[str, ...]:
-    """Up to five names, the closest first."""
-    by_lower = {candidate.lower(): candidate for candidate in names}
-    close = difflib.get_close_matches(name.lower(), by_lower, n=5, cutoff=0.65)
-    return tuple(by_lower[key] for key in close)
 
 
 def _base(env_id: str) -> str:

@@ -9,10 +9,10 @@ from gymnasium.wrappers import AtariPreprocessing, FrameStackObservation
 from pydantic import Field
 
 from composer.config import Fraction, Size
-from composer.environments._lookup import closest
 from composer.environments._making import construct, spaces_of, vectorize
 from composer.environments.base import EnvironmentConfig, TrainingReward
 from composer.errors import ConfigError, Problem
+from composer.importing import closest
 
 
 class AtariEnvironmentConfig(EnvironmentConfig):

@@ -65,10 +65,20 @@ class Loaded:
         path = owner if key == "type" else problem.path
         if (name := self._option_in_file(placed, path)) is not None:
             return self._unchosen_option(placed, path, name)
-        if re.search(r" belongs to .*, but `[^`]+` is selected$", problem.message):
+        if selected := re.search(r" belongs to .*, but `([^`]+)` is selected$", problem.message):
             by = self._selection(owner, group)
-            return replace(placed, message=f"{problem.message} by {by}") if by else placed
+            placed = replace(placed, message=f"{problem.message} by {by}") if by else placed
+            return self._chosen_whole(placed, group, selected[1])
         return replace(placed, fix=self._fix(placed) or self._without(placed))
+
+    def _chosen_whole(self, problem: Problem, group: str, option: str) -> Problem:
+        """Where a type alone was set over what our own files say: the option that says it all."""
+        is_ours = (problem.origin or "").endswith("(built in)")
+        if group in self.read.chosen or not is_ours or option not in self.read.files.options(group):
+            return problem
+        is_typed = self.origins.word((*parts_of(group.replace("/", ".")), "type")) is not None
+        line = f"{group}={option}" if is_typed else f"defaults: [override /{group}: {option}]"
+        return replace(problem, fix=line)
 
     def _misplaced(self, problem: Problem, parts: Parts) -> Problem | None:
         """The problem of a file whose keys have gone elsewhere than was meant."""

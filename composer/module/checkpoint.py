@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from composer.blueprint.blueprint import Blueprint
-from composer.errors import CheckpointError
+from composer.blueprint.parts import REPLACED
+from composer.catalog.catalog import Catalog
+from composer.errors import CheckpointError, Problem
 from composer.files import read_json, read_tensors
 from composer.module.composed import ComposedRLModule
 from composer.module.rl_module import MODULE_FORMAT, RLModule, module_directory
@@ -35,6 +37,15 @@ def load_module(called_on: type[M], path: Path, trust: Sequence[str]) -> M:
 
 
 def _composed(data: dict[str, Any]) -> ComposedRLModule:
+    if replaced := data["blueprint"].get(REPLACED):
+        listed = ", ".join(f"{name} by {cls}" for name, cls in replaced.items())
+        raise CheckpointError(
+            Problem(
+                f"the module's parts are not all its blueprint's: {listed}; build it with them, "
+                "then load its weights",
+                fix="blueprint.build(parts={…}).restore_from_path(…)",
+            )
+        )
     module = Blueprint.from_data(data["blueprint"]).build(inference_only=data["inference_only"])
     module.learner_only = data["learner_only"]
     return module
@@ -56,6 +67,7 @@ def _hand_written(called_on: type[M], data: dict[str, Any], trust: Sequence[str]
         observation_space=space_from_data(data["observation_space"]),
         action_space=space_from_data(data["action_space"]),
         model_config=data["model_config"],
+        catalog=Catalog(data["catalog"]) if data.get("catalog") else None,
         inference_only=data["inference_only"],
         learner_only=data["learner_only"],
     )

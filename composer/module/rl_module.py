@@ -24,6 +24,7 @@ from composer.files import (
     write_tensors,
 )
 from composer.masks import mask_key
+from composer.module.settings import Settings
 from composer.noisy import HoldsNoise, held_noise
 from composer.running_norm import gathering
 from composer.spaces import (
@@ -93,7 +94,7 @@ class RLModule(nn.Module):
         super().__init__()
         self.observation_space = observation_space
         self.action_space = action_space
-        self.model_config = dict(model_config or {})
+        self.model_config = Settings(model_config or {})
         self.inference_only = inference_only
         self.learner_only = learner_only
         self._catalog = catalog
@@ -503,6 +504,7 @@ class RLModule(nn.Module):
             "observation_space": space_to_data(self.observation_space),
             "action_space": space_to_data(self.action_space),
             "model_config": self.model_config,
+            "catalog": None if self._catalog is None else self._catalog.rules.to_data(),
         }
 
     def save_to_path(self, path: str | Path) -> Path:

@@ -17,6 +17,7 @@ from composer.spaces.forms import is_ragged
 from composer.spaces.kinds import kind
 from composer.spaces.misfits import misfit
 from composer.spaces.registering import register_space
+from composer.spaces.sampling import samples
 from composer.spaces.trees import Nested, leaves, map_structure, to_tensors
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "misfit",
     "register_space",
     "require_usable",
+    "samples",
     "space_from_data",
     "space_to_data",
     "to_tensors",

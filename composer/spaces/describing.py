@@ -50,7 +50,7 @@ def require_usable(space: gym.Space, what: str) -> None:
             "env.observation_space"
         )
     space_class(space)
-    inner = _inner_spaces(space)
+    inner = inner_spaces(space)
     if inner is not None and not inner:
         raise CompositionError(f"the {what} space {describe(space)} has no parts")
     for child in inner or ():
@@ -59,7 +59,7 @@ def require_usable(space: gym.Space, what: str) -> None:
         raise CompositionError(f"the {what} space {describe(space)} has no elements")
 
 
-def _inner_spaces(space: gym.Space) -> list[gym.Space] | None:
+def inner_spaces(space: gym.Space) -> list[gym.Space] | None:
     """The spaces that a space is made of; None where it is made of none."""
     if isinstance(space, spaces.Sequence):
         return [space.feature_space]

@@ -1,6 +1,5 @@
 """A space class of one's own."""
 
-import copy
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -10,6 +9,7 @@ from composer.errors import CompositionError
 from composer.spaces.data import add_reader
 from composer.spaces.kinds import add_class, is_known
 from composer.spaces.packing import pack
+from composer.spaces.sampling import samples
 from composer.spaces.trees import Nested, map_structure
 
 Own = TypeVar("Own", bound=gym.Space)
@@ -53,10 +53,10 @@ def register_space(
 def _with_empty(batch: Callable[[Any, list[Any]], Nested]) -> Callable[[Any, list[Any]], Nested]:
     """The same, which also knows the form of a batch of no samples."""
 
-    def packed(space: gym.Space, samples: list[Any]) -> Nested:
-        if samples:
-            return batch(space, samples)
-        one = batch(space, [copy.deepcopy(space).sample()])
+    def packed(space: gym.Space, rows: list[Any]) -> Nested:
+        if rows:
+            return batch(space, rows)
+        one = batch(space, samples(space, 1))
         return map_structure(lambda leaf: leaf[:0], one)
 
     return packed

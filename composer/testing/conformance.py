@@ -1,6 +1,5 @@
 """Checks that a part of one's own is as Composer needs it."""
 
-import copy
 import functools
 import math
 import warnings
@@ -28,6 +27,7 @@ from composer.spaces import (
     describe,
     leaves,
     map_structure,
+    samples,
     to_tensors,
 )
 
@@ -57,9 +57,9 @@ def check_encoder(config: EncoderConfig, space: gym.Space) -> None:
     require = functools.partial(_require, "encoder")
     blueprint = compose(space, spaces.Discrete(ACTIONS), model={"encoder": config})
     _require_config(require, config, space, blueprint)
-    _require_width(require, Catalog.default().encoder(space, config).config, space)
     module = blueprint.build(seed=0)
     batches = [_samples(space, lead) for lead in LEADING_AXES]
+    _require_width(require, Catalog.default().encoder(space, config).config, space, batches)
     for lead, obs in zip(LEADING_AXES, batches, strict=True):
         shape = (*lead, ACTIONS)
         for phase, output in _outputs(module, obs).items():
@@ -225,10 +225,12 @@ def _require_config(require: Require, config: Any, space: gym.Space, blueprint: 
     require(resolved.resolve(space) == resolved, "resolved twice, it is another config")
 
 
-def _require_width(require: Require, config: EncoderConfig, space: gym.Space) -> None:
+def _require_width(
+    require: Require, config: EncoderConfig, space: gym.Space, batches: list[Nested]
+) -> None:
     encoder = config.build(space)
-    for lead in LEADING_AXES:
-        features, shape = encoder(_samples(space, lead)), (*lead, config.out_dim(space))
+    for lead, obs in zip(LEADING_AXES, batches, strict=True):
+        features, shape = encoder(obs), (*lead, config.out_dim(space))
         require(
             features.shape == shape and features.dtype == torch.float32,
             f"of {describe(space)} with leading axes {lead} it makes {tuple(features.shape)} "
@@ -241,12 +243,12 @@ def _require_twins(require: Require, blueprint: Blueprint, batches: list[Nested]
     module, again = blueprint.build(seed=0), blueprint.build(seed=0)
     other = blueprint.build(seed=1)
     other.set_state(module.get_state())
-    for twin, claim in ((again, "built with the same seed"), (other, "with its state loaded")):
-        for obs in batches:
-            same = all(
-                map(torch.equal, _outputs(twin, obs).values(), _outputs(module, obs).values())
+    for obs in batches:
+        outputs = _outputs(module, obs)
+        for twin, claim in ((again, "built with the same seed"), (other, "with its state loaded")):
+            require(
+                _equal(_outputs(twin, obs), outputs), f"{claim}, a second one gives other outputs"
             )
-            require(same, f"{claim}, a second one gives other outputs")
 
 
 def _require_gradients(require: Require, module: RLModule) -> None:
@@ -258,9 +260,7 @@ def _require_gradients(require: Require, module: RLModule) -> None:
 
 def _samples(space: gym.Space, lead: tuple[int, ...]) -> Any:
     """Observations as tensors with these leading axes, always the same ones."""
-    space = copy.deepcopy(space)
-    space.seed(0)
-    flat = batch(space, [space.sample() for _ in range(math.prod(lead))])
+    flat = batch(space, samples(space, math.prod(lead)))
     return to_tensors(map_structure(lambda leaf: leaf.reshape((*lead, *leaf.shape[1:])), flat))
 
 

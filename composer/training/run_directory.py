@@ -30,7 +30,7 @@ class RunDirectory:
     """What `composer train` writes and `eval` and `resume` read.
 
     experiment.json    every setting
-    blueprint.json     the model
+    blueprint.json     the model, where it is composed
     metrics.jsonl      one row a line
     tensorboard/       the same, for TensorBoard
     checkpoints/       step_<environment steps>/ and best.json, which names one of them
@@ -106,10 +106,11 @@ class RunDirectory:
             raise CheckpointError(f"{self.path / EXPERIMENT} was edited: it is not a mapping")
         return data
 
-    def describe(self, experiment: dict[str, Any], blueprint: dict[str, Any]) -> None:
-        """Writes what is trained from now on."""
+    def describe(self, experiment: dict[str, Any], blueprint: dict[str, Any] | None) -> None:
+        """Writes what is trained from now on; a hand-written model has no blueprint."""
         write_json(self.path / EXPERIMENT, experiment)
-        write_json(self.path / BLUEPRINT, blueprint)
+        if blueprint is not None:
+            write_json(self.path / BLUEPRINT, blueprint)
 
     def saved(self) -> list[Path]:
         """The checkpoints, by their steps."""
