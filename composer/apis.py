@@ -99,7 +99,9 @@ class QNetAPI(API):
     paste = (
         "def compute_q_values(self, batch):\n"
         "    features = self.encoder(batch[Columns.OBS])\n"
-        "    return {Columns.QF_PREDS: self.q(features)}    # (*B, n)"
+        "    return {Columns.QF_PREDS: self.q(features)}    # (*B, n)\n\n"
+        "def get_train_action_dist_cls(self):\n"
+        "    return GreedyDistribution    # from composer.distributions.greedy"
     )
 
     @abstractmethod

@@ -24,9 +24,11 @@ from composer.module.custom import CustomModel
 VECTOR = spaces.Box(-1, 1, (4,), np.float32)
 TWO = spaces.Discrete(2)
 CODE = '''
+import copy
 import torch
 from torch import nn
 from composer import Columns, RLModule
+from composer.distributions.greedy import GreedyDistribution
 from composer.distributions.base import DeterministicDistribution
 
 
@@ -180,6 +182,52 @@ class FromTheDocs(RLModule):
             Columns.ACTION_DIST_INPUTS: self.policy_head(h),
             Columns.VF_PREDS: self.value_head(h).squeeze(-1),
         }
+
+
+class Valued(RLModule):
+    """Values of two actions, by which it acts; without copies to take targets from."""
+
+    def setup(self):
+        self.encoder = nn.Linear(4, 8)
+        self.q = nn.Linear(8, 2)
+
+    def _forward(self, batch, **kwargs):
+        return {Columns.ACTION_DIST_INPUTS: self.q(self.encoder(batch[Columns.OBS]))}
+
+    def compute_q_values(self, batch):
+        return {Columns.QF_PREDS: self._forward(batch)[Columns.ACTION_DIST_INPUTS]}
+
+    def get_train_action_dist_cls(self):
+        return GreedyDistribution
+
+
+class Targeted(Valued):
+    def make_target_networks(self):
+        self.target_q = copy.deepcopy(self.q).requires_grad_(False)
+
+    def get_target_network_pairs(self):
+        return [(self.q, self.target_q)]
+
+    def forward_target(self, batch):
+        return {Columns.QF_PREDS: self.target_q(self.encoder(batch[Columns.OBS]))}
+
+    def get_non_inference_attributes(self):
+        return ["target_q"]
+
+
+class Drawing(Targeted):
+    def get_train_action_dist_cls(self):
+        return RLModule.get_train_action_dist_cls(self)
+
+
+class NoCopy(Targeted):
+    def make_target_networks(self):
+        self.target_q = self.q
+
+
+class OneValue(Targeted):
+    def compute_q_values(self, batch):
+        return {Columns.QF_PREDS: super().compute_q_values(batch)[Columns.QF_PREDS][:, :1]}
 
 
 class NotOne:
@@ -443,6 +491,49 @@ def test_a_setting_that_is_not_given_is_a_key_error_too(own):
     assert module.model_config.get("x", 5) == 5
     with pytest.raises(KeyError):
         module.model_config["x"]
+
+
+DQN = ["algorithm=dqn", "env.num_envs=2", "evaluation.episodes=2"]
+
+
+def test_a_missing_target_is_refused_with_methods_that_work_when_pasted(own):
+    with pytest.raises(
+        ContractError, match="dqn requires TargetNetworkAPI, which Valued"
+    ) as raised:
+        Experiment.load(words("Valued", *DQN)).require_model()
+    paste = raised.value.problems[0].message.partition("\n")[2]
+    indented = "".join(f"    {line}\n" for line in paste.splitlines())
+    (own / "other_pkg.py").write_text(
+        f"import copy\nfrom own_pkg import *\n\nclass Mended(Valued):\n{indented}"
+    )
+    Experiment.load(["model=custom", "model.path=other_pkg.Mended", *DQN]).require_model()
+
+
+def test_a_class_with_targets_is_trained_evaluated_and_resumed_by_dqn(own, capsys):
+    small = ["algorithm.learning_starts=40", "total_steps=120", "evaluation.every=0"]
+    typed = words("Targeted", *DQN, *small, "algorithm.target_update_every=7")
+    assert main(["train", *typed, "--run-dir", "run"]) == 0
+    at_the_end = re.findall(r"return (\S+) ± ", capsys.readouterr().out)[-1]
+    assert main(["eval", "run"]) == 0
+    assert f"return {at_the_end} ± " in capsys.readouterr().out
+    assert main(["resume", "run", "total_steps=200"]) == 0
+    latest = sorted((own / "run" / "checkpoints").glob("step_*"))[-1]
+    module = RLModule.from_checkpoint(latest, trust="own_pkg")
+    assert not torch.equal(module.q.weight, module.target_q.weight)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Drawing", "draws its actions where it explores, and dqn explores by itself"),
+        ("NoCopy", "shares weights with what it copies"),
+        ("OneValue", "gives values of actions of the shape (2, 1); `compute_q_values` returns"),
+    ],
+)
+def test_what_dqn_cannot_learn_from_is_refused_before_training(own, name, message):
+    with pytest.raises(ContractError) as raised:
+        Experiment.load(words(name, *DQN)).require_model()
+    assert message in raised.value.problems[0].message
 
 
 @pytest.mark.parametrize(

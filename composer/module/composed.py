@@ -94,10 +94,12 @@ class ComposedRLModule(RLModule):
             self.distribution = distribution
         self._trunks = dict(trunks)
         self._copied = targets
-        if targets and not inference_only:
-            self.make_target_networks()
+        super()._make_targets()
         self._exploring = tuple(role for role, head in heads.items() if head.explores)
         self._inferring = tuple(role for role in heads if role not in dropped)
+
+    def _make_targets(self) -> None:
+        """Not yet: the parts come after `setup`."""
 
     @classmethod
     @functools.cache

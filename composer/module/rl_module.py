@@ -12,7 +12,13 @@ import gymnasium as gym
 import torch
 from torch import Tensor, nn
 
-from composer.apis import API, InferenceOnlyAPI, PolicyAPI, ValueFunctionAPI
+from composer.apis import (
+    API,
+    InferenceOnlyAPI,
+    PolicyAPI,
+    TargetNetworkAPI,
+    ValueFunctionAPI,
+)
 from composer.columns import Columns
 from composer.distributions.base import ActionDistribution, Distribution, map_actions
 from composer.errors import CheckpointError, ModuleError, Problem, did_you_mean, nearest_first
@@ -102,6 +108,7 @@ class RLModule(nn.Module):
         self._bound: dict[Phase, ActionDistribution] = {}
         self._dropped: tuple[str, ...] = ()
         self.setup()
+        self._make_targets()
         if inference_only and isinstance(self, InferenceOnlyAPI):
             self._drop(self.get_non_inference_attributes())
         self.register_load_state_dict_pre_hook(_without_dropped)
@@ -134,6 +141,11 @@ class RLModule(nn.Module):
         inherited = RLModule._forward_train, RLModule._forward_exploration
         written = (own is not base for own, base in zip(by_phase, inherited, strict=True))
         return cls._forward is not RLModule._forward or all(written)
+
+    def _make_targets(self) -> None:
+        """Once there is what they are copies of."""
+        if isinstance(self, TargetNetworkAPI):
+            self.make_target_networks()
 
     # --- hooks
 

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from composer.algorithms.base import AlgorithmConfig
-from composer.apis import API, PolicyAPI, ValueFunctionAPI
+from composer.apis import API, PolicyAPI, QNetAPI, TargetNetworkAPI, ValueFunctionAPI
 from composer.columns import Columns
 from composer.distributions.base import DeterministicDistribution
 from composer.errors import ContractError, ModuleError
@@ -17,7 +17,7 @@ from composer.masks import free_mask, mask_key
 from composer.module.own_code import OwnCode
 from composer.module.rl_module import RLModule, Step
 from composer.seeds import seeded
-from composer.spaces import Nested, batch, map_structure, misfit, to_tensors
+from composer.spaces import Nested, batch, category_counts, map_structure, misfit, to_tensors
 
 ROWS = 2
 """Observations that a module is tried on: one would hide a lost axis."""
@@ -120,6 +120,13 @@ class _Audition:
                     "carries a state from step to step: it acts, is saved and is evaluated, but "
                     f"{by} cannot train it yet"
                 )
+        drawn = self.step.log_prob
+        if not self.algorithm.uses_log_probs and drawn is not None and drawn.any():
+            self.refuse(
+                f"draws its actions where it explores, and {by} explores by itself: let "
+                "`get_train_action_dist_cls` return a distribution of the best one, for instance "
+                "`composer.distributions.greedy.GreedyDistribution`"
+            )
         obs, mask = _example(module)
         columns = {Columns.OBS: obs, Columns.ACTIONS: self.step.actions, Columns.ACTION_MASK: mask}
         self.batch = {
@@ -138,6 +145,18 @@ class _Audition:
                     "parameters, and a `_forward` without `torch.no_grad()` or `.detach()`"
                 )
             loss.backward()
+
+    def q_values(self, method: str, compute: Callable[..., Mapping[str, Any]]) -> Tensor:
+        """What a method says of every action, `(ROWS, n)`, once its shape is known to be right."""
+        values = compute(self.batch).get(Columns.QF_PREDS)
+        shape = (ROWS, sum(category_counts(self.module.action_space)))
+        if values is None or values.shape != shape:
+            found = "none" if values is None else f"of the shape {tuple(values.shape)}"
+            self.refuse(
+                f"gives values of actions {found}; `{method}` returns {{{Columns.QF_PREDS!r}: "
+                f"(*B, n)}}, here {shape}"
+            )
+        return values
 
     def refuse(self, what: str) -> NoReturn:
         """Raises a ContractError that says what the module does."""
@@ -189,9 +208,31 @@ def _check_values(audition: _Audition) -> Tensor:
     return computed
 
 
+def _check_q_values(audition: _Audition) -> Tensor:
+    """Values of every action, `(ROWS, n)`."""
+    module: Any = audition.module
+    return audition.q_values("compute_q_values", module.compute_q_values)
+
+
+def _check_targets(audition: _Audition) -> Tensor:
+    """What the copies say of the observations."""
+    module: Any = audition.module
+    for network, target in module.get_target_network_pairs():
+        if any(own is new for own in target.parameters() for new in network.parameters()):
+            audition.refuse(
+                "gives as a target network one that shares weights with what it copies: "
+                "`copy.deepcopy` it in `make_target_networks`"
+            )
+    if QNetAPI not in audition.algorithm.required_apis():
+        return next(iter(module.forward_target(audition.batch).values()))
+    return audition.q_values("forward_target", module.forward_target)
+
+
 CHECKS: Mapping[type[API], Callable[[_Audition], Tensor]] = {
     PolicyAPI: _check_policy,
     ValueFunctionAPI: _check_values,
+    QNetAPI: _check_q_values,
+    TargetNetworkAPI: _check_targets,
 }
 """By the API that an algorithm requires: whether the module does it, and what a loss is made of."""
 
