@@ -11,7 +11,8 @@ from hydra.errors import HydraException
 
 from composer.errors import Problem, line_to_type, nearest
 from composer.loading.files import ConfigFiles
-from composer.loading.words import on_command_line
+from composer.loading.naming import FREE
+from composer.loading.words import Typed, on_command_line
 
 
 def parsed(word: str) -> Override | None:
@@ -161,12 +162,33 @@ def contradictions(overrides: Sequence[Override]) -> Iterator[Problem]:
             continue
         said[key] = override
         if earlier is not None and earlier.value() != override.value():
-            word = str(override.input_line)
-            yield Problem(
-                f"`{earlier.input_line}` and `{word}` cannot both be: give one",
-                origin=on_command_line(word),
-                fix=for_shell(word),
-            )
+            yield _contradiction(str(earlier.input_line), str(override.input_line))
+
+
+def undone(typed: Sequence[Typed]) -> Iterator[Problem]:
+    """A problem for each plain value below which another word sets something, unless it names a
+    part of which that is a field.
+    """
+    for plain in typed:
+        for other in typed:
+            below = other.path[len(plain.path) :]
+            if below and other.path[: len(plain.path)] == plain.path and not _fit(plain, other):
+                yield _contradiction(plain.word, other.word)
+
+
+def _fit(plain: Typed, other: Typed) -> bool:
+    """Whether what is said below a value can stand beside it."""
+    if not isinstance(plain.value, str) or FREE in plain.path:
+        return isinstance(plain.value, dict | list)
+    return other.path != (*plain.path, "type") or other.value == plain.value
+
+
+def _contradiction(earlier: str, word: str) -> Problem:
+    return Problem(
+        f"`{earlier}` and `{word}` cannot both be: give one",
+        origin=on_command_line(word),
+        fix=for_shell(word),
+    )
 
 
 def by_id(group: str, name: str) -> str | None:
