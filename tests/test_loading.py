@@ -1,5 +1,6 @@
 """The command line's words → a dict with origins."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 
 from composer.errors import ConfigError, Problem
+from composer.experiment import Experiment
 from composer.loading import hydra_words, load, options, override
 
 
@@ -615,3 +617,22 @@ def test_a_file_whose_fields_take_away_a_name_is_refused(conf):
     conf("experiment/mine", G + text.replace("SAY", "type: impala_cnn, "))
     children = load(["experiment=mine"], "conf").data["model"]["encoder"]["children"]
     assert children == {"image": {"type": "impala_cnn", "hidden": [64]}}
+
+
+@pytest.mark.parametrize(
+    ("word", "line"),
+    [
+        ("env=atari=pong", "env=atari/pong"),
+        ("model=encoder=cnn", "model/encoder=cnn"),
+        ("env=Pong-v5", "env=atari/pong"),
+        ("env=SpaceInvaders-v5", "env=atari/space_invaders"),
+        ("env=LunarLander-v3", "env.id=LunarLander-v3"),
+        ('model.encoder.children={"a.b": mlp}', "'model.encoder.children={a.b: mlp}'"),
+    ],
+)
+def test_a_word_in_another_notation_has_the_line_in_ours(word, line):
+    with pytest.raises(ConfigError) as raised:
+        Experiment.load([word])
+    (problem,) = raised.value.problems
+    assert problem.fix == line
+    load(shlex.split(line))

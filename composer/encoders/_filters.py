@@ -116,11 +116,20 @@ def _layer(value: object) -> object:
     return dict(zip(("channels", "kernel", "stride", "padding"), value, strict=False))
 
 
+_USUAL_KERNEL = 8
+"""In a flat list of whole numbers, greater ones are channels: each of a convolution of its own."""
+
+
 def _layers(value: object) -> object:
     is_list = isinstance(value, list | tuple)
     if is_list and all(isinstance(item, list | tuple | Mapping | ConvLayer) for item in value):
         return value
-    raise invalid_value("expected a list of convolutions, each a list: [[32,8,4],[64,4,2]]")
+    is_widths = is_list and all(type(item) is int and item > 0 for item in value)
+    is_one = is_list and 1 < len(value) < 4 and is_widths and max(value[1:]) <= _USUAL_KERNEL
+    raise invalid_value(
+        "expected a list of convolutions, each a list: [[32,8,4],[64,4,2]]",
+        meant=[[[width, 3, 1, "same"] for width in value]] if is_widths and not is_one else [],
+    )
 
 
 LISTED = BeforeValidator(_layers)

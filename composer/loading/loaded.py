@@ -67,7 +67,10 @@ class Loaded:
             return self._unchosen_option(placed, path, name)
         if re.search(r" belongs to .*, but `[^`]+` is selected$", problem.message):
             by = self._selection(owner, group)
-            return replace(placed, message=f"{problem.message} by {by}") if by else placed
+            message = f"{problem.message} by {by}" if by else problem.message
+            is_typed = by is not None and by.startswith("`") and problem.fix is not None
+            fix = f"{problem.fix}   in place of {by}" if is_typed else problem.fix
+            return replace(placed, message=message, fix=fix)
         return replace(placed, fix=self._fix(placed) or self._without(placed))
 
     def _misplaced(self, problem: Problem, parts: Parts) -> Problem | None:
@@ -101,7 +104,7 @@ class Loaded:
             f"{self.read.files.misnamed(f'{group}/{name}')}",
             path=group.replace("/", "."),
             valid=ordered,
-            fix=(by_id(group, name) if is_typed else None) or line,
+            fix=(by_id(group, name, self.read.files) if is_typed else None) or line,
         )
 
     def _option_in_file(self, problem: Problem, path: str) -> str | None:

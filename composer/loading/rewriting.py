@@ -275,7 +275,9 @@ class _Reader:
             f"there is no {group} `{name}`{did_you_mean(close or name, options)}\n"
             f"looked for {places}{self.words.files.misnamed(f'{group}/{name}')}",
             valid=nearest_first(name, options),
-            fix=by_id(group, name) or self.words.files.by_path(group, name) or fix,
+            fix=by_id(group, name, self.words.files)
+            or self.words.files.by_path(group, name)
+            or fix,
         )
 
 
