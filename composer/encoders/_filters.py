@@ -124,11 +124,13 @@ def _layers(value: object) -> object:
     is_list = isinstance(value, list | tuple)
     if is_list and all(isinstance(item, list | tuple | Mapping | ConvLayer) for item in value):
         return value
-    is_widths = is_list and all(type(item) is int and item > 0 for item in value)
-    is_one = is_list and 1 < len(value) < 4 and is_widths and max(value[1:]) <= _USUAL_KERNEL
+    items = list(value) if isinstance(value, list | tuple) else []
+    is_flat = all(type(item) is int and item > 0 for item in items)
+    is_one = is_flat and 1 < len(items) < 4 and max(items[1:]) <= _USUAL_KERNEL
+    widths = items if is_flat and not is_one else []
     raise invalid_value(
         "expected a list of convolutions, each a list: [[32,8,4],[64,4,2]]",
-        meant=[[[width, 3, 1, "same"] for width in value]] if is_widths and not is_one else [],
+        meant=[[[width, 3, 1, "same"] for width in widths]] if widths else [],
     )
 
 
