@@ -17,7 +17,7 @@ from composer.config import Auto
 from composer.distributions.base import DistributionConfig
 from composer.encoders.base import EncoderConfig
 from composer.errors import CompositionError, Problem, at_path, did_you_mean, nearest_first
-from composer.fixes import entry_line
+from composer.fixes import entry_line, reachable
 from composer.places import choice_of
 from composer.problems import either
 from composer.spaces import describe, facts
@@ -146,7 +146,10 @@ class _Tree(Generic[Part]):
             try:
                 chosen[name] = self.choose(child, config.children.get(name), *inside)
             except CompositionError as error:
-                problems += error.problems
+                problems += (
+                    replace(problem, fix=reachable(problem.fix, path, ("children", name)))
+                    for problem in error.problems
+                )
         if problems:
             raise CompositionError(*problems)
         return chosen
@@ -195,12 +198,13 @@ def _no_child(name: str, config: Any, space: gym.Space, path: str) -> Problem:
     keys = nearest_first(name, config.child_spaces(space))
     child = config.children[name]
     said = child.brief() if isinstance(child, Auto) else child.model_dump(exclude_unset=True)
+    fix = entry_line(f"{path}.children.{keys[0]}", said) if keys else None
     return Problem(
         f"{describe(space)} has no part `{name}`{did_you_mean(name, keys)}",
         path=f"{path}.children.{name}",
         value=said,
         valid=keys,
-        fix=entry_line(f"{path}.children.{keys[0]}", said) if keys else None,
+        fix=reachable(fix, path, ("children", *keys[:1])),
     )
 
 

@@ -116,11 +116,22 @@ def _layer(value: object) -> object:
     return dict(zip(("channels", "kernel", "stride", "padding"), value, strict=False))
 
 
+_USUAL_KERNEL = 8
+"""In a flat list of whole numbers, greater ones are channels: each of a convolution of its own."""
+
+
 def _layers(value: object) -> object:
     is_list = isinstance(value, list | tuple)
     if is_list and all(isinstance(item, list | tuple | Mapping | ConvLayer) for item in value):
         return value
-    raise invalid_value("expected a list of convolutions, each a list: [[32,8,4],[64,4,2]]")
+    items = list(value) if isinstance(value, list | tuple) else []
+    is_flat = all(type(item) is int and item > 0 for item in items)
+    is_one = is_flat and 1 < len(items) < 4 and max(items[1:]) <= _USUAL_KERNEL
+    widths = items if is_flat and not is_one else []
+    raise invalid_value(
+        "expected a list of convolutions, each a list: [[32,8,4],[64,4,2]]",
+        meant=[[[width, 3, 1, "same"] for width in widths]] if widths else [],
+    )
 
 
 LISTED = BeforeValidator(_layers)
