@@ -413,7 +413,9 @@ def fits(filters, *sides):
 def test_the_smallest_image_that_convolutions_take_is_told(filters):
     height, width = map(int, fits(filters, 1, 1))
     assert fits(filters, height, width) is None
-    assert fits(filters, height - 1, width) == fits(filters, height, width - 1) == fits(filters, 1, 1)
+    assert (
+        fits(filters, height - 1, width) == fits(filters, height, width - 1) == fits(filters, 1, 1)
+    )
 
 
 def test_filters_may_be_written_short_or_by_axis():
