@@ -66,7 +66,12 @@ def test_a_run_of_less_than_an_update_is_told_how_long_it_will_be(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    words = ["total_steps=50", "algorithm.rollout_steps=32", "env.num_envs=4", "evaluation.episodes=1"]
+    words = [
+        "total_steps=50",
+        "algorithm.rollout_steps=32",
+        "env.num_envs=4",
+        "evaluation.episodes=1",
+    ]
     assert main(["train", *words]) == 0
     before, told, after = capsys.readouterr().out.partition("one update takes up to 128 steps")
     assert told

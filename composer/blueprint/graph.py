@@ -76,8 +76,8 @@ def graph_of(explanation: Explanation) -> Graph:
     ]
     acting = [part.name for part in explanation.parts if _acts(part) and not part.read_by]
     if acting and explanation.mask_key:
-        boxes[_MASK] = Box(explanation.mask_key, ("masks the actions, is not encoded",), "space")
-        arrows += [Arrow("obs", _MASK), *(Arrow(_MASK, name) for name in acting)]
+        boxes[_MASK] = Box(explanation.mask_key, ("of obs, not encoded",), "space")
+        arrows += [Arrow(_MASK, name) for name in acting]
     if acting:
         boxes[_ACTIONS] = Box(_ACTIONS, _folded(explanation.action), "space")
         arrows += [Arrow(name, _ACTIONS) for name in acting]
