@@ -161,6 +161,7 @@ IMAGES = [
     ("filters=[16,4,2]", SCHEMA, "filters", "[[32,8,4],[64,4,2]]"),
     ("filters=nature", SCHEMA, "filters", "[[32,8,4],[64,4,2]]"),
     ("filters=[[16]]", SCHEMA, "filters[0]", "this has 1 value"),
+    ("filters=[{kernel:3}]", SCHEMA, "filters[0].channels", "the convolution needs `channels`"),
     ("filters=[[16,4,2,same,5]]", SCHEMA, "filters[0]", "this has 5 values"),
     ("filters=[[16,4,2],'8']", SCHEMA, "filters", "each a list"),
     ("filters=[[16,4,2,sama]]", SCHEMA, "filters[0].padding", "did you mean `same`?"),
