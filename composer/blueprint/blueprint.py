@@ -180,9 +180,11 @@ class Blueprint(Config):
                     reads=node.trunk,
                     detached=node.stop_gradient,
                     column=node.config.column,
-                    explores=node.config.explores,
+                    explores=node.config.explores
+                    and (node.name == self.acting_head or not node.config.acts),
                     acts=node.name == self.acting_head,
                     method=node.config.method,
+                    takes_actions=node.config.takes_actions,
                 )
                 for node in heads
             },

@@ -44,6 +44,9 @@ class HeadConfig(HiddenLayers, Family, family="head"):
     acts: ClassVar[bool] = False
     """Actions can be chosen by what it gives."""
 
+    takes_actions: ClassVar[bool] = False
+    """It reads features ‖ real actions, so it runs only where actions are given."""
+
     method: ClassVar[str] = "forward"
     """Of its module: what gives all its columns."""
 

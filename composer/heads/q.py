@@ -13,9 +13,10 @@ from composer.columns import Columns
 from composer.config import Auto, AutoOr, Listed, Size
 from composer.distributions.base import DistributionConfig
 from composer.errors import Problem
+from composer.heads._ensemble import ensemble
 from composer.heads.base import HeadConfig
 from composer.problems import invalid_keys
-from composer.spaces import category_counts
+from composer.spaces import choice_counts
 
 
 class ComposedQNet(QNetAPI):
@@ -40,6 +41,8 @@ class QHeadConfig(HeadConfig):
     v_min: float = -10.0
     v_max: float = 10.0
     """Lowest and highest value of the distribution, in the units of the return."""
+    n_critics: Size = 1
+    """More than 1: so many critics that share nothing but what the head reads."""
     branches: AutoOr[Listed[Size]] = Auto()
     """Choices of each branch; `auto` is those of the action space."""
 
@@ -60,20 +63,25 @@ class QHeadConfig(HeadConfig):
         return self
 
     def resolve(self, action_space: gym.Space) -> Self:
-        return self.model_copy(update={"branches": category_counts(action_space)})
+        return self.model_copy(update={"branches": choice_counts(action_space)})
 
     def out_dim(self, action_space: gym.Space, distribution: DistributionConfig) -> int:
-        return sum(category_counts(action_space))
+        return sum(choice_counts(action_space))
 
     def build(self, in_dim: int, out_dim: int) -> "QHead":
         assert not isinstance(self.branches, Auto)
         branches, atoms = tuple(self.branches), self.num_atoms
         return QHead(
-            advantages=self.layers(in_dim, out_dim * atoms),
-            values=self.layers(in_dim, len(branches) * atoms) if self.dueling else None,
+            advantages=self._critics(in_dim, out_dim * atoms),
+            values=self._critics(in_dim, len(branches) * atoms) if self.dueling else None,
             branches=branches,
             atoms=torch.linspace(self.v_min, self.v_max, atoms) if atoms > 1 else None,
         )
+
+    def _critics(self, in_dim: int, out_dim: int) -> nn.Sequential:
+        """The layers of one critic, or of several behind an axis in front."""
+        members = [self.layers(in_dim, out_dim) for _ in range(self.n_critics)]
+        return members[0] if self.n_critics == 1 else ensemble(members)
 
 
 class QHead(nn.Module):
@@ -96,7 +104,7 @@ class QHead(nn.Module):
         self.register_buffer("atoms", atoms, persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        """features: `(*B, F)` → expected returns `(*B, n)`."""
+        """features: `(*B, F)` → expected returns `(*B, n)`, `(n_critics, *B, n)` of several."""
         return self.q_values(features)[Columns.QF_PREDS]
 
     def q_values(self, features: Tensor) -> dict[str, Tensor]:

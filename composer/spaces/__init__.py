@@ -8,10 +8,13 @@ from composer.spaces.facts import (
     SpaceFacts,
     category_counts,
     child_spaces,
+    choice_counts,
     facts,
     flat_dim,
     image_layout,
     is_real,
+    leaf_spaces,
+    real_dim,
 )
 from composer.spaces.forms import is_ragged
 from composer.spaces.kinds import kind
@@ -28,6 +31,7 @@ __all__ = [
     "canonical",
     "category_counts",
     "child_spaces",
+    "choice_counts",
     "describe",
     "facts",
     "flat_dim",
@@ -36,9 +40,11 @@ __all__ = [
     "is_real",
     "kind",
     "leading_axes",
+    "leaf_spaces",
     "leaves",
     "map_structure",
     "misfit",
+    "real_dim",
     "register_space",
     "require_usable",
     "space_from_data",
