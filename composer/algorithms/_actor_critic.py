@@ -35,10 +35,10 @@ from composer.spaces import (
     Nested,
     SpaceFacts,
     describe,
+    example_of,
     is_real,
     leaf_spaces,
     to_tensors,
-    zeros,
 )
 
 Positive = Annotated[float, Field(gt=0.0)]
@@ -140,19 +140,19 @@ class ActorCritic(OffPolicyAlgorithm, Generic[C]):
         self.updates = 0
         self.errors = torch.zeros(0)
 
-    def _nothing(self) -> Nested:
-        """A batch of one observation, of which nothing is asked but what depends on it."""
-        return to_tensors(zeros(self.module.observation_space, (1,)), self.module.device)
+    def _example(self) -> Nested:
+        """A batch of one observation, whatever it shows."""
+        return to_tensors(example_of(self.module.observation_space), self.module.device)
 
     @functools.cached_property
     def parts(self) -> Apart:
         """How actions as they are kept are taken apart, whatever the policy."""
         with torch.no_grad():
-            return self.policy(self._nothing())
+            return self.policy(self._example())
 
     def _split(self) -> dict[str, list[Tensor]]:
         """Who trains which parameters, seen by what depends on them."""
-        obs = self._nothing()
+        obs = self._example()
         with torch.random.fork_rng(devices=[]):
             policy = self.policy(obs)
             q = self.q(obs, policy.deterministic().detach() if policy.reals else None)

@@ -1,6 +1,6 @@
 """Gymnasium's spaces: facts that rules ask about, batches, and JSON."""
 
-from composer.spaces.batching import batch, canonical, leading_axes, zeros
+from composer.spaces.batching import batch, canonical, example_of, leading_axes, zeros
 from composer.spaces.data import SpaceField, space_from_data, space_to_data
 from composer.spaces.describing import describe, require_usable
 from composer.spaces.facts import (
@@ -33,6 +33,7 @@ __all__ = [
     "child_spaces",
     "choice_counts",
     "describe",
+    "example_of",
     "facts",
     "flat_dim",
     "image_layout",

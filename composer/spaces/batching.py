@@ -14,6 +14,7 @@ L, N and E are the longest of the batch, at least 1. What lies behind a length, 
 children that were not drawn, is zero, which need not be an element of the space.
 """
 
+import copy
 from collections.abc import Iterable
 
 import gymnasium as gym
@@ -24,7 +25,7 @@ from composer.spaces.forms import is_canonical, is_ragged, is_sample
 from composer.spaces.kinds import PLAIN
 from composer.spaces.misfits import misfit
 from composer.spaces.packing import MISTAKES, pack
-from composer.spaces.trees import Nested, leaves, map_structure
+from composer.spaces.trees import Nested, leaves, map_structure, to_tensors
 
 
 def batch(space: gym.Space, samples: Iterable[Nested]) -> Nested:
@@ -84,6 +85,13 @@ def zeros(space: gym.Space, lead: tuple[int, ...]) -> Nested:
     return map_structure(
         lambda leaf: np.zeros((*lead, *leaf.shape[1:]), leaf.dtype), pack(space, [])
     )
+
+
+def example_of(space: gym.Space) -> Nested:
+    """A batch of one sample of a space, always the same, as tensors."""
+    space = copy.deepcopy(space)
+    space.seed(0)
+    return to_tensors(batch(space, [space.sample()]))
 
 
 def leading_axes(space: gym.Space, obs: Nested) -> tuple[int, ...]:
