@@ -81,11 +81,12 @@ def _missing_packages(experiment: Experiment) -> list[Problem]:
 
 
 def _missing(name: str, part: Family, path: tuple[str | int, ...]) -> Problem:
+    extra = part.packages_extra
     return Problem(
         f"{part.family} `{part.type}` needs the package {name}, which is not installed",
         path=join_path("", (*path, "type")),
         value=part.type,
-        fix=f"pip install 'rl-composer[{part.extra}]'" if part.extra else f"pip install {name}",
+        fix=f"pip install 'rl-composer[{extra}]'" if extra else f"pip install {name}",
     )
 
 

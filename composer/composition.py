@@ -133,6 +133,8 @@ class _Request:
         able = [role for role, (head, _) in heads.items() if head.acts]
         policies = [r for r in able if heads[r][0].column == Columns.ACTION_DIST_INPUTS]
         acting = next(iter([*policies, *able]), None)
+        if acting is None:
+            raise CompositionError(_nobody_acts(heads))
         of_critics = {reads[role] for role, (head, _) in heads.items() if head.side == "critic"}
         for role, (head, reason) in heads.items():
             trunk, actions = reads[role], real_dim(self.action_space) if head.takes_actions else 0
@@ -444,6 +446,16 @@ def _completed(head: HeadConfig, default: HeadConfig | None) -> HeadConfig:
         return head
     own = {name: getattr(head, name) for name in head.model_fields_set}
     return default.model_copy(update=own)
+
+
+def _nobody_acts(heads: Mapping[str, tuple[HeadConfig, Any]]) -> Problem:
+    """The problem of a model whose heads choose no action."""
+    return Problem(
+        "no head chooses actions: it takes a `policy`, or a `q` of one critic",
+        path="model.heads",
+        value=list(heads),
+        fix="model.heads.policy.type=policy",
+    )
 
 
 def _no_trunk(name: str, trunks: Mapping[str, TrunkConfig], path: str) -> Problem:

@@ -140,7 +140,7 @@ class Family(Config):
     root: ClassVar[Any] = None
     packages: ClassVar[tuple[str, ...]] = ()
     """Names to import that the part needs beside Composer's own."""
-    extra: ClassVar[str | None] = None
+    packages_extra: ClassVar[str | None] = None
     """The extra of rl-composer that brings them; None where they are installed by their names."""
 
     def __new__(cls, **data: object) -> Self:

@@ -123,7 +123,6 @@ def test_a_typo_in_an_experiment_file_names_file_and_line(
             ["train", "model/encoder=one_hot", "model.encoder.filters=[[8,2,1]]"],
             "`filters` belongs to encoder `cnn`, `cnn3d` or `conv1d`, but `one_hot` is selected",
         ),
-        (["train", "env=blackjack"], "no rule of the catalog chooses the encoder"),
         (["train", "algorithm.num_minibatches=100000"], "cannot be cut into 100000 minibatches"),
         (["train", "device=cuda:77"], "torch cannot use this device"),
         (["train", "plugins=[no_such_plugin]"], "there is no module `no_such_plugin`"),

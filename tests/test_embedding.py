@@ -58,9 +58,9 @@ def test_bits_need_no_table():
 
 def test_the_rule_says_how_to_ask_for_the_other_and_its_limit_can_be_moved():
     space = spaces.Discrete(2000)
-    assert "model/encoder=one_hot" in str(Catalog.default().encoder(space)[1].why)
+    assert "model/encoder=one_hot" in str(Catalog.default().encoder(space).reason.why)
     two = gym.spaces.Discrete(2)
     assert compose(space, two, {"encoder": "one_hot"}).by_name["main.encoder"].out_dim == 64
     rules = Catalog.default().rules.to_data()
     rules["observation"]["many_choices"]["when"]["size"]["min"] = 2001
-    assert Catalog(rules).encoder(space)[0].type == "one_hot"
+    assert Catalog(rules).encoder(space).config.type == "one_hot"

@@ -14,7 +14,7 @@ ROOT = Path(composer.__file__).parent
 FLOORS = [
     ["errors", "places", "fixes", "problems", "config"],
     ["spaces", "masks", "columns", "seeds", "returns", "files"],
-    ["layers", "running_norm", "composites"],
+    ["layers", "noisy", "running_norm", "composites"],
     ["distributions"],
     ["apis"],
     ["encoders", "memories"],

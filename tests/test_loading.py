@@ -217,9 +217,9 @@ def test_a_file_that_undoes_a_typed_group_is_refused(conf):
 
 
 def test_a_tuned_file_that_undoes_a_typed_group_is_refused(conf):
-    conf("tuned/taxi_ppo", "# @package _global_\nenv: {id: Taxi-v2}\n")
-    problem = problem_of("env=taxi", config_dir="conf")
-    assert problem.origin == "conf/tuned/taxi_ppo.yaml:2"
+    conf("tuned/frozen_lake_ppo", "# @package _global_\nenv: {id: Taxi-v2}\n")
+    problem = problem_of("env=frozen_lake", config_dir="conf")
+    assert problem.origin == "conf/tuned/frozen_lake_ppo.yaml:2"
 
 
 def test_a_type_without_a_yaml_can_be_undone_too(conf):
@@ -254,11 +254,13 @@ def test_a_model_preset_may_choose_its_parts(conf):
 
 
 def test_tuned_values_lie_between_the_groups_and_the_experiment(conf):
-    conf("tuned/taxi_ppo", "# @package _global_\nseed: 1\nthreads: 1\n")
-    conf("experiment/mine", "# @package _global_\ndefaults: [override /env: taxi]\nseed: 2\n")
+    conf("tuned/frozen_lake_ppo", "# @package _global_\nseed: 1\nthreads: 1\n")
+    conf(
+        "experiment/mine", "# @package _global_\ndefaults: [override /env: frozen_lake]\nseed: 2\n"
+    )
     loaded = load(["experiment=mine"], "conf")
     assert (loaded.data["seed"], loaded.data["threads"]) == (2, 1)
-    assert loaded.choices["tuned"] == "taxi_ppo"
+    assert loaded.choices["tuned"] == "frozen_lake_ppo"
     assert "tuned" not in load(["env=blackjack"]).choices
 
 

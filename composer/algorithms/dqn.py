@@ -53,6 +53,8 @@ class DQNConfig(OffPolicyConfig):
     """The head's default: more than 1 learns the distribution of the return."""
     v_min: float = -10.0
     v_max: float = 10.0
+    noisy: bool = False
+    """The head's default: noisy weights explore (Fortunato et al., 2018); ε may then be 0."""
     loss: Literal["huber", "mse"] = "huber"
     """Of the error of a Q that is one number."""
     epsilon_start: Fraction = 1.0
@@ -75,7 +77,11 @@ class DQNConfig(OffPolicyConfig):
     def heads(self) -> dict[str, HeadConfig]:
         return {
             "q": QHeadConfig(
-                dueling=self.dueling, num_atoms=self.num_atoms, v_min=self.v_min, v_max=self.v_max
+                dueling=self.dueling,
+                num_atoms=self.num_atoms,
+                v_min=self.v_min,
+                v_max=self.v_max,
+                noisy=self.noisy,
             )
         }
 
@@ -98,18 +104,19 @@ class DQNConfig(OffPolicyConfig):
         return self.epsilon_start + done * (self.epsilon_end - self.epsilon_start)
 
     def build(self, module: RLModule, generator: torch.Generator) -> "DQN":
-        return DQN(self, module)
+        return DQN(self, module, generator)
 
 
 class DQN(OffPolicyAlgorithm):
-    """Learns from transitions `(B, …)`; `errors` are absolute, those of distributions are losses."""
+    """Learns from transitions `(B, …)`; `errors` are absolute, of distributions losses."""
 
-    def __init__(self, config: DQNConfig, module: RLModule) -> None:
+    def __init__(self, config: DQNConfig, module: RLModule, generator: torch.Generator) -> None:
         config.require(type(module))
         assert isinstance(module, QNetAPI)
         assert isinstance(module, TargetNetworkAPI)
         self.config = config
         self.module = module
+        self.generator = generator
         self.critic: QNetAPI = module
         self.targets: TargetNetworkAPI = module
         module.make_target_networks()
@@ -141,6 +148,7 @@ class DQN(OffPolicyAlgorithm):
         config = self.config
         lr = config.lr * schedule_factor(config.lr_schedule, progress)
         set_lr(self.optimiser, lr)
+        self.module.resample_noise(0, 1, self.generator)
         loss, metrics = self.loss(batch)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()

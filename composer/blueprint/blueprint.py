@@ -180,9 +180,9 @@ class Blueprint(Config):
                     reads=node.trunk,
                     detached=node.stop_gradient,
                     column=node.config.column,
-                    explores=node.config.explores
-                    and (node.name == self.acting_head or not node.config.acts),
+                    explores=node.config.explores or node.name == self.acting_head,
                     acts=node.name == self.acting_head,
+                    has_noise=node.config.has_noise,
                     method=node.config.method,
                     takes_actions=node.config.takes_actions,
                 )

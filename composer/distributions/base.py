@@ -223,16 +223,6 @@ class ActionDistribution(nn.Module, ABC):
     def forward(self, inputs: Tensor, mask: Nested = None) -> Distribution:
         """inputs: `(*B, inputs_dim)`; mask: what may be chosen, as the distribution says."""
 
-    def resample_noise(self, step: int, num_envs: int, generator: torch.Generator | None) -> None:
-        """Draws noise that is held for many steps anew, where it is due; most have none.
-
-        Args:
-            step: Of a rollout, from 0; or of an evaluation.
-            num_envs: Environments that act, each with noise of its own.
-            generator: What it is drawn from.
-        """
-        return
-
     def require_width(self, inputs: Tensor) -> None:
         """Raises a ModuleError if there are too few inputs or too many, which could broadcast."""
         if inputs.shape[-1:] != (self.inputs_dim,):

@@ -16,6 +16,7 @@ from composer.distributions.base import (
     DistributionConfig,
 )
 from composer.distributions.diag_gaussian import DiagGaussianDistribution
+from composer.noisy import HoldsNoise
 from composer.spaces import Nested, describe, flat_dim, is_real
 
 EPSILON = 1e-6
@@ -54,7 +55,7 @@ class GSDEConfig(DistributionConfig):
         return GSDEDistribution.for_space(space)
 
 
-class GSDE(ActionDistribution):
+class GSDE(ActionDistribution, HoldsNoise):
     """Completes means ‖ z, `(*B, A + L)`: an action is the mean and zᵀε, ε ~ N(0, σ²) `(L, A)`.
 
     ε is held until it is drawn anew; before it is drawn for the first time, each sample has an ε of
@@ -87,6 +88,7 @@ class GSDE(ActionDistribution):
         self.register_buffer("noises", torch.zeros(0, latent_dim, action_dim), persistent=False)
 
     def resample_noise(self, step: int, num_envs: int, generator: torch.Generator | None) -> None:
+        """At the first step, and then as often as is said."""
         every = self.resample_every
         if step == 0 or (every is not None and step % every == 0):
             std = self.log_std.detach().exp()

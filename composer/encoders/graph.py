@@ -27,7 +27,7 @@ class GraphEncoderConfig(HiddenLayers, CompositeEncoderConfig):
 
     type: Literal["graph"] = "graph"
     packages: ClassVar[tuple[str, ...]] = ("torch_geometric",)
-    extra: ClassVar[str | None] = "graph"
+    packages_extra: ClassVar[str | None] = "graph"
 
     features: Size = 64
     """The width that nodes and edges are brought to."""

@@ -35,7 +35,7 @@ class HeadConfig(HiddenLayers, Family, family="head"):
     column: ClassVar[str]
     """Where its output goes."""
     explores: ClassVar[bool]
-    """It also runs while collecting, not only in training."""
+    """It also runs while collecting, as the head does that actions are chosen by."""
     api: ClassVar[type[API]]
     """What a composed module can do because it has this head."""
     offers: ClassVar[type[API]]
@@ -49,6 +49,11 @@ class HeadConfig(HiddenLayers, Family, family="head"):
 
     method: ClassVar[str] = "forward"
     """Of its module: what gives all its columns."""
+
+    @property
+    def has_noise(self) -> bool:
+        """Its module takes `noisy`, which is True but in inference."""
+        return False
 
     def resolve(self, action_space: gym.Space) -> Self:
         """The same config with every derived field filled in for the space."""

@@ -1,11 +1,11 @@
 """`q`: features → the value of each action that can be counted."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import gymnasium as gym
 import torch
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from composer.apis import QNetAPI
@@ -15,6 +15,7 @@ from composer.distributions.base import DistributionConfig
 from composer.errors import Problem
 from composer.heads._ensemble import ensemble
 from composer.heads.base import HeadConfig
+from composer.noisy import Stack, stack
 from composer.problems import invalid_keys
 from composer.spaces import choice_counts
 
@@ -42,14 +43,17 @@ class QHeadConfig(HeadConfig):
     v_max: float = 10.0
     """Lowest and highest value of the distribution, in the units of the return."""
     n_critics: Size = 1
-    """More than 1: so many critics that share nothing but what the head reads."""
+    """More than 1: so many critics that share nothing but what the head reads; none of them acts."""
+    noisy: bool = False
+    """Explore by noisy weights (Fortunato et al., 2018, arXiv:1706.10295)."""
+    sigma: Annotated[float, Field(gt=0.0)] = 0.5
+    """Of the noise at first, over the square root of a layer's inputs."""
     branches: AutoOr[Listed[Size]] = Auto()
     """Choices of each branch; `auto` is those of the action space."""
 
     side = "critic"
     column = Columns.QF_PREDS
-    explores = True
-    acts = True
+    explores = False
     method = "q_values"
     api = QNetAPI
     offers = ComposedQNet
@@ -60,7 +64,18 @@ class QHeadConfig(HeadConfig):
             message = f"v_min {self.v_min} must lie below v_max {self.v_max}"
             name = "v_min" if "v_min" in self.model_fields_set else "v_max"
             raise invalid_keys((name, getattr(self, name), Problem(message)))
+        if self.noisy and self.n_critics > 1:
+            message = "noise explores by the one critic that acts, and of several none does"
+            raise invalid_keys(("noisy", True, Problem(message)))
         return self
+
+    @property
+    def acts(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.n_critics == 1
+
+    @property
+    def has_noise(self) -> bool:
+        return self.noisy
 
     def resolve(self, action_space: gym.Space) -> Self:
         return self.model_copy(update={"branches": choice_counts(action_space)})
@@ -71,17 +86,19 @@ class QHeadConfig(HeadConfig):
     def build(self, in_dim: int, out_dim: int) -> "QHead":
         assert not isinstance(self.branches, Auto)
         branches, atoms = tuple(self.branches), self.num_atoms
+        values = self._stream(in_dim, len(branches) * atoms) if self.dueling else None
         return QHead(
-            advantages=self._critics(in_dim, out_dim * atoms),
-            values=self._critics(in_dim, len(branches) * atoms) if self.dueling else None,
+            advantages=self._stream(in_dim, out_dim * atoms),
+            values=values,
             branches=branches,
             atoms=torch.linspace(self.v_min, self.v_max, atoms) if atoms > 1 else None,
         )
 
-    def _critics(self, in_dim: int, out_dim: int) -> nn.Sequential:
+    def _stream(self, in_dim: int, out_dim: int) -> Stack:
         """The layers of one critic, or of several behind an axis in front."""
         members = [self.layers(in_dim, out_dim) for _ in range(self.n_critics)]
-        return members[0] if self.n_critics == 1 else ensemble(members)
+        together = members[0] if self.n_critics == 1 else ensemble(members)
+        return stack(together, self.sigma if self.noisy else None)
 
 
 class QHead(nn.Module):
@@ -92,8 +109,8 @@ class QHead(nn.Module):
     def __init__(
         self,
         *,
-        advantages: nn.Module,
-        values: nn.Module | None,
+        advantages: Stack,
+        values: Stack | None,
         branches: tuple[int, ...],
         atoms: Tensor | None,
     ) -> None:
@@ -103,16 +120,16 @@ class QHead(nn.Module):
         self.branches = branches
         self.register_buffer("atoms", atoms, persistent=False)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, noisy: bool = False) -> Tensor:
         """features: `(*B, F)` → expected returns `(*B, n)`, `(n_critics, *B, n)` of several."""
-        return self.q_values(features)[Columns.QF_PREDS]
+        return self.q_values(features, noisy)[Columns.QF_PREDS]
 
-    def q_values(self, features: Tensor) -> dict[str, Tensor]:
+    def q_values(self, features: Tensor, noisy: bool = True) -> dict[str, Tensor]:
         """features: `(*B, F)` → as `QNetAPI.compute_q_values`."""
         count = 1 if self.atoms is None else len(self.atoms)
-        scores = self.advantages(features).unflatten(-1, (-1, count))  # (*B, n, Z)
+        scores = self.advantages(features, noisy).unflatten(-1, (-1, count))  # (*B, n, Z)
         if self.values is not None:
-            values = self.values(features).unflatten(-1, (-1, count))  # (*B, branches, Z)
+            values = self.values(features, noisy).unflatten(-1, (-1, count))  # (*B, branches, Z)
             scores = torch.cat(
                 [
                     values[..., i : i + 1, :] + branch - branch.mean(-2, keepdim=True)

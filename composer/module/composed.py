@@ -54,6 +54,8 @@ class HeadPart:
     """It also runs while collecting."""
     acts: bool = False
     """Actions are chosen by what it gives."""
+    has_noise: bool = False
+    """Its module takes `noisy`."""
     method: str = "forward"
     """By which an algorithm asks it for all its columns."""
     takes_actions: bool = False
@@ -110,7 +112,9 @@ class ComposedRLModule(RLModule):
     def get_train_action_dist_cls(self) -> ActionDistribution:
         return self.distribution
 
-    def _run(self, batch: Mapping[str, Any], roles: tuple[str, ...]) -> dict[str, Any]:
+    def _run(
+        self, batch: Mapping[str, Any], roles: tuple[str, ...], noisy: bool = True
+    ) -> dict[str, Any]:
         embeddings: dict[str, Tensor] = {}
         out: dict[str, Any] = {Columns.EMBEDDINGS: embeddings}
         for role in roles:
@@ -118,7 +122,8 @@ class ComposedRLModule(RLModule):
             features = embeddings.get(head.reads)
             if features is None:
                 features = embeddings[head.reads] = self._trunks[head.reads](batch[Columns.OBS])
-            output = head.module(features.detach() if head.detached else features)
+            features = features.detach() if head.detached else features
+            output = head.module(features, noisy) if head.has_noise else head.module(features)
             if head.acts:
                 out[Columns.ACTION_DIST_INPUTS] = self.distribution.inputs(output)
             if head.column != Columns.ACTION_DIST_INPUTS:
@@ -132,7 +137,7 @@ class ComposedRLModule(RLModule):
         return self._run(batch, self._exploring)
 
     def _forward_inference(self, batch: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
-        return self._run(batch, self._inferring)
+        return self._run(batch, self._inferring, noisy=False)
 
     def _observe(self, obs: Nested) -> None:
         for trunk in self._trunks.values():

@@ -24,6 +24,7 @@ from composer.files import (
     write_tensors,
 )
 from composer.masks import mask_key
+from composer.noisy import HoldsNoise, held_noise
 from composer.running_norm import gathering
 from composer.spaces import (
     Nested,
@@ -243,12 +244,12 @@ class RLModule(nn.Module):
             num_envs: Rows of the batches that follow, each with noise of its own.
             generator: The stream that it is drawn from; torch's global one by default.
         """
-        for part in self._action_parts:
+        for part in self._held_noise:
             part.resample_noise(step, num_envs, generator)
 
     @functools.cached_property
-    def _action_parts(self) -> list[ActionDistribution]:
-        return [part for part in self.modules() if isinstance(part, ActionDistribution)]
+    def _held_noise(self) -> list[HoldsNoise]:
+        return held_noise(self)
 
     def _distribution_for(self, phase: Phase) -> ActionDistribution:
         makers = {

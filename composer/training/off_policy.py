@@ -46,7 +46,8 @@ class OffPolicyDriver(Driver):
         self.module = module
         self.actions = torch_generator(seed, "actions", module.device)
         self.draws = torch_generator(seed, "replay")
-        self.algorithm = config.build(module, torch_generator(seed, "minibatches"))
+        self.noise = torch_generator(seed, "updates", module.device)
+        self.algorithm = config.build(module, self.noise)
         self.env_steps = 0
         self.owed = 0.0
         self.collector = Collector(
@@ -103,6 +104,7 @@ class OffPolicyDriver(Driver):
             **{f"replay/{k}": v for k, v in self.replay.get_tensors().items()},
             "random/actions": self.actions.get_state(),
             "random/replay": self.draws.get_state(),
+            "random/updates": self.noise.get_state(),
         }
 
     def get_numbers(self) -> dict[str, Any]:
@@ -119,6 +121,7 @@ class OffPolicyDriver(Driver):
         self.replay.set_state(_within(tensors, "replay/"), numbers["replay"])
         self.actions.set_state(tensors["random/actions"])
         self.draws.set_state(tensors["random/replay"])
+        self.noise.set_state(tensors["random/updates"])
         self.env_steps, self.owed = numbers["env_steps"], numbers["owed"]
 
 
