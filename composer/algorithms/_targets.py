@@ -11,7 +11,8 @@ def move_targets(module: TargetNetworkAPI, tau: float) -> None:
     with torch.no_grad():
         slow = [own for _, copy in pairs for own in copy.parameters()]
         fast = [new for network, _ in pairs for new in network.parameters()]
-        torch._foreach_lerp_(slow, fast, tau)
+        if slow:
+            torch._foreach_lerp_(slow, fast, tau)
         for network, copy in pairs:
             for own, new in zip(copy.buffers(), network.buffers(), strict=True):
                 own.copy_(new)

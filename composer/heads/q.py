@@ -43,7 +43,7 @@ class QHeadConfig(HeadConfig):
     v_max: float = 10.0
     """Lowest and highest value of the distribution, in the units of the return."""
     n_critics: Size = 1
-    """More than 1: so many critics that share nothing but what the head reads; none of them acts."""
+    """More than 1: critics that share nothing but what the head reads; none of them acts."""
     noisy: bool = False
     """Explore by noisy weights (Fortunato et al., 2018, arXiv:1706.10295)."""
     sigma: Annotated[float, Field(gt=0.0)] = 0.5
