@@ -66,7 +66,7 @@ def tuned(env_id: str, stem: str, **data: Any) -> Experiment:
             **settings,
             **data,
             "env": {"type": "gym", "id": env_id} | settings.get("env", {}),
-            "algorithm": {"type": "ppo"} | settings["algorithm"],
+            "algorithm": {"type": stem.rpartition("_")[2]} | settings["algorithm"],
         }
     )
 
@@ -105,6 +105,30 @@ class Blind(gym.ObservationWrapper):
 
     def observation(self, observation: Any) -> Any:
         return self.seen
+
+
+class Pictured(gym.ObservationWrapper):
+    """A number from -1 to 1 is the brightness of a picture."""
+
+    def __init__(self, env: gym.Env) -> None:
+        super().__init__(env)
+        self.observation_space = gym.spaces.Box(0, 255, (16, 16, 1), np.uint8)
+
+    def observation(self, observation: Any) -> Any:
+        return np.full((16, 16, 1), 127.5 * (1 + observation[0]), np.uint8)
+
+
+class Keyed(gym.ObservationWrapper):
+    """A number is its sign, a choice, and its size."""
+
+    def __init__(self, env: gym.Env) -> None:
+        super().__init__(env)
+        self.observation_space = gym.spaces.Dict(
+            sign=gym.spaces.Discrete(2), size=gym.spaces.Box(0.0, 1.0, (1,), np.float32)
+        )
+
+    def observation(self, observation: Any) -> Any:
+        return {"sign": np.int64(observation[0] > 0), "size": np.abs(observation)}
 
 
 class Uneven(gym.Env[np.ndarray, np.int64]):
