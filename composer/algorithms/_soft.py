@@ -80,12 +80,11 @@ class SoftActorCritic(ActorCritic[S]):
         space = module.action_space
         kinds = ("real",) * bool(real_dim(space)) + ("choice",) * bool(choice_counts(space))
         self.kinds = kinds
-        auto = isinstance(config.target_entropy, Auto)
-        self.real_target = -float(real_dim(space)) if auto else config.target_entropy
-        is_learnt = isinstance(config.alpha, Auto)
-        start = config.alpha_init if is_learnt else config.alpha
+        target, alpha = config.target_entropy, config.alpha
+        self.real_target = -float(real_dim(space)) if isinstance(target, Auto) else target
+        start = config.alpha_init if isinstance(alpha, Auto) else alpha
         self.temperature = Temperature(torch.full((len(kinds),), start, device=module.device))
-        if is_learnt:
+        if isinstance(alpha, Auto):
             parameters = list(self.temperature.parameters())
             self.optimisers["alpha"] = adam_over(parameters, lr=config.lr, eps=config.adam_eps)
 

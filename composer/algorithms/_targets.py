@@ -12,7 +12,7 @@ def move_targets(module: TargetNetworkAPI, tau: float) -> None:
         slow = [own for _, copy in pairs for own in copy.parameters()]
         fast = [new for network, _ in pairs for new in network.parameters()]
         if slow:
-            torch._foreach_lerp_(slow, fast, tau)
+            torch._foreach_lerp_(slow, fast, tau)  # pyright: ignore[reportPrivateImportUsage]
         for network, copy in pairs:
             for own, new in zip(copy.buffers(), network.buffers(), strict=True):
                 own.copy_(new)

@@ -14,6 +14,8 @@ class IdentityEncoderConfig(ScaledConfig):
 
     type: Literal["identity"] = "identity"
 
+    learns = False
+
     def refusal(self, space: gym.Space) -> str | None:
         if isinstance(space, gym.spaces.Box):
             return None
