@@ -114,7 +114,34 @@ class QNetAPI(API):
         Returns:
             `qf_preds`, `(*B, n)`: n is the number of actions, of a MultiDiscrete ΣK, one branch
             after the other. Of a distributional Q also `atoms` `(Z,)`, `qf_logits` and `qf_probs`
-            `(*B, n, Z)`.
+            `(*B, n, Z)`. Of several critics each has an axis in front: `(n_critics, *B, n)`.
+        """
+
+
+class ContinuousQAPI(API):
+    """The module estimates the value of actions that are given."""
+
+    signature = "compute_action_values(batch) -> {qf_preds: (n_critics, *B)}"
+    paste = (
+        "def compute_action_values(self, batch):\n"
+        "    features = self.encoder(batch[Columns.OBS])\n"
+        "    both = torch.cat([features, batch[Columns.ACTIONS]], -1)\n"
+        "    values = [critic(both).squeeze(-1) for critic in (self.q1, self.q2)]\n"
+        "    return {Columns.QF_PREDS: torch.stack(values)}    # (n_critics, *B)"
+    )
+
+    @abstractmethod
+    def compute_action_values(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Q of the observations and the actions.
+
+        Args:
+            batch: At least `obs`, nested as the space is, `(*B, …)`, and `actions`: the real ones
+                in the normalised space, one after the other, `(*B, A)`. Their gradient is needed.
+
+        Returns:
+            `qf_preds`, `(n_critics, *B)`; `(n_critics, *B, n)` where the space has n choices beside
+            the real actions, one branch after the other; `(n_critics, *B, n_quantiles)` of a
+            distributional Q.
         """
 
 
@@ -143,7 +170,10 @@ class TargetNetworkAPI(API):
 
     @abstractmethod
     def forward_target(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """What the copies say of the observations: of a Q network as `compute_q_values`."""
+        """What the copies say of the observations: of a Q network as `compute_q_values`, of a
+        policy `action_dist_inputs`. Where the batch has `actions`, what they say of those, as
+        `compute_action_values`.
+        """
 
 
 class InferenceOnlyAPI(API):

@@ -44,7 +44,8 @@ from composer.masks import mask_key
 from composer.model_config import ComposedModelConfig, ModelConfig, TrunkConfig
 from composer.module.composed import ComposedRLModule
 from composer.module.rl_module import RLModule
-from composer.spaces import child_spaces, describe, facts, require_usable
+from composer.places import choice_of
+from composer.spaces import child_spaces, describe, facts, real_dim, require_usable
 
 
 def compose(
@@ -89,6 +90,7 @@ def compose(
     trained_by = None if algorithm is None else AlgorithmConfig.parse(algorithm, "algorithm")
     if trained_by is not None and (refusal := trained_by.refusal(action_space)):
         raise CompositionError(_unfit_algorithm(trained_by, refusal, action_space))
+    trained_by = trained_by and trained_by.resolve(action_space)
     catalog = Catalog.default() if catalog is None else catalog
     request = _Request(observation_space, action_space, config, trained_by, catalog)
     blueprint = request.blueprint()
@@ -138,15 +140,20 @@ class _Request:
         able = [role for role, (head, _) in heads.items() if head.acts]
         policies = [r for r in able if heads[r][0].column == Columns.ACTION_DIST_INPUTS]
         acting = next(iter([*policies, *able]), None)
+        if acting is None:
+            raise CompositionError(_nobody_acts(heads))
+        of_critics = {reads[role] for role, (head, _) in heads.items() if head.side == "critic"}
         for role, (head, reason) in heads.items():
+            trunk, actions = reads[role], real_dim(self.action_space) if head.takes_actions else 0
             nodes.append(
                 HeadNode(
                     name=role,
-                    inputs=(f"{reads[role]}.encoder",),
-                    in_dim=widths[f"{reads[role]}.encoder"],
+                    inputs=(f"{trunk}.encoder", *([Columns.ACTIONS] if actions else [])),
+                    in_dim=widths[f"{trunk}.encoder"] + actions,
                     out_dim=head.out_dim(self.action_space, distribution.config),
                     config=head,
-                    stop_gradient=reads[role] in head.stop_gradient,
+                    stop_gradient=trunk in head.stop_gradient
+                    or (head.side == "actor" and trunk in of_critics and self._actor_detaches),
                     reason=reason,
                 )
             )
@@ -161,6 +168,16 @@ class _Request:
             nodes=tuple(nodes),
         )
 
+    @property
+    def _actor_detaches(self) -> bool:
+        return self.algorithm is not None and self.algorithm.critic_trains_shared
+
+    @functools.cached_property
+    def _layout(self) -> dict[str, TrunkConfig]:
+        """The further trunks of the algorithm."""
+        space = without_mask(self.observation_space, self.action_space)
+        return self.algorithm.layout(facts(space)) if self.algorithm else {}
+
     def _requires(self) -> tuple[str, ...]:
         required = self.algorithm.required_apis() if self.algorithm else frozenset()
         return tuple(sorted(api.label() for api in required))
@@ -170,8 +187,7 @@ class _Request:
         main = TrunkConfig(encoder=self.model.encoder, memory=self.model.memory)
         further = self.model.trunks
         if isinstance(further, Auto):
-            layout = self.algorithm.layout(facts(self.observation_space)) if self.algorithm else {}
-            return {"main": main, **layout}, True
+            return {"main": main, **self._layout}, True
         return {"main": main, **further}, False
 
     def _heads(self) -> dict[str, tuple[HeadConfig, Reason]]:
@@ -273,24 +289,28 @@ class _Request:
     def _encoder(
         self, name: str, trunk: TrunkConfig, laid_out: bool, observed: _Observed
     ) -> list[Node]:
-        wanted = self.model.encoder if trunk.encoder is None else trunk.encoder
-        own = name != "main" and trunk.encoder is not None
+        usual = self._layout[name].encoder if name in self._layout else None
+        own = None if laid_out else trunk.encoder
+        wanted = next(e for e in (own, usual, self.model.encoder) if e is not None)
         choice = self.catalog.encoder(
             observed.space,
             wanted,
             algorithm=self.algorithm_name,
             trunk=name,
-            path=f"model.trunks.{name}.encoder" if own else "model.encoder",
+            path="model.encoder"
+            if own is None or name == "main"
+            else f"model.trunks.{name}.encoder",
         )
-        if name != "main" and laid_out and not own:
-            choice = self._laid_out(choice)
+        if name != "main" and own is None and (laid_out or usual is not None):
+            choice = self._laid_out(choice, as_main=usual is None)
         return encoder_nodes(f"{name}.encoder", observed, choice)
 
-    def _laid_out(self, choice: Choice[EncoderConfig]) -> Choice[EncoderConfig]:
+    def _laid_out(self, choice: Choice[EncoderConfig], *, as_main: bool) -> Choice[EncoderConfig]:
         """The choice for a trunk that the algorithm set beside `main`, with that as its reason."""
         reason = choice.reason
         how = "whose encoder is given" if reason.kind == "given" else f"by {reason}"
-        why = f"a trunk of its own, configured as `main`, {how}"
+        why = f"configured as `main`, {how}" if as_main else "its layers are those of its heads"
+        why = f"a trunk of its own, {why}"
         by = Reason(kind="layout", name=self.algorithm_name or "", why=why, tried=reason.tried)
         return replace(choice, reason=by)
 
@@ -435,6 +455,16 @@ def _completed(head: HeadConfig, default: HeadConfig | None) -> HeadConfig:
     return default.model_copy(update=own)
 
 
+def _nobody_acts(heads: Mapping[str, tuple[HeadConfig, Any]]) -> Problem:
+    """The problem of a model whose heads choose no action."""
+    return Problem(
+        "no head chooses actions: it takes a `policy`, or a `q` of one critic",
+        path="model.heads",
+        value=list(heads),
+        fix="model.heads.policy.type=policy",
+    )
+
+
 def _no_trunk(name: str, trunks: Mapping[str, TrunkConfig], path: str) -> Problem:
     """The problem of a head that names a trunk which the model lacks."""
     names = nearest_first(name, trunks)
@@ -478,14 +508,36 @@ def _taken_names() -> frozenset[str]:
 def _require_apis(blueprint: Blueprint, algorithm: AlgorithmConfig) -> None:
     lacking = sorted(algorithm.required_apis() - blueprint.apis, key=lambda api: api.label())
     problems = [_missing_head(blueprint, algorithm, api) for api in lacking]
-    acting = (node for node in blueprint.nodes if isinstance(node, DistributionNode))
-    if algorithm.uses_log_probs:
+    acting = [n for n in blueprint.nodes if isinstance(n, DistributionNode | JointNode)]
+    if algorithm.learns_from is not None:
+        able = algorithm.learns_from
+        unable = [node for node in acting if not isinstance(node.config, able)]
+        problems += [_untrainable(node, able, algorithm) for node in unable]
+    elif algorithm.uses_log_probs:
         problems += [_no_log_probs(n, algorithm) for n in acting if not n.config.has_density]
     if problems:
         raise ContractError(*problems)
 
 
-def _no_log_probs(node: DistributionNode, algorithm: AlgorithmConfig) -> Problem:
+def _untrainable(
+    node: DistributionNode | JointNode,
+    able: tuple[type[DistributionConfig], ...],
+    algorithm: AlgorithmConfig,
+) -> Problem:
+    """The problem of a distribution through which the algorithm's gradient does not go."""
+    fitting = fitting_types(DistributionConfig, node.space)
+    tags = tuple(tag for tag in fitting if issubclass(DistributionConfig.members[tag], able))
+    return Problem(
+        f"{algorithm.type} cannot train `{node.config.type}`: it needs an action that its gradient "
+        "goes through, or the probability of every choice",
+        path=node.place,
+        value=node.config.type,
+        valid=tags,
+        fix=f"{choice_of(node.place)}={tags[0]}" if tags else None,
+    )
+
+
+def _no_log_probs(node: DistributionNode | JointNode, algorithm: AlgorithmConfig) -> Problem:
     """The problem of a distribution from which the algorithm can learn nothing."""
     able = tuple(
         tag

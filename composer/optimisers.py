@@ -1,7 +1,7 @@
 """Optimisers, learning-rate schedules, and optimiser state by parameter name."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -27,7 +27,11 @@ def schedule_factor(schedule: Schedule, progress: float) -> float:
 
 def adam(module: nn.Module, *, lr: float, eps: float) -> torch.optim.Adam:
     """Adam over the trainable parameters, each once, in one fused group."""
-    parameters = [p for p in module.parameters() if p.requires_grad]
+    return adam_over([p for p in module.parameters() if p.requires_grad], lr=lr, eps=eps)
+
+
+def adam_over(parameters: Sequence[Tensor], *, lr: float, eps: float) -> torch.optim.Adam:
+    """Adam over these parameters, in one fused group."""
     return torch.optim.Adam(parameters, lr=lr, eps=eps, fused=True)
 
 

@@ -107,6 +107,30 @@ class Blind(gym.ObservationWrapper):
         return self.seen
 
 
+class Pictured(gym.ObservationWrapper):
+    """A number from -1 to 1 is the brightness of a picture."""
+
+    def __init__(self, env: gym.Env) -> None:
+        super().__init__(env)
+        self.observation_space = gym.spaces.Box(0, 255, (16, 16, 1), np.uint8)
+
+    def observation(self, observation: Any) -> Any:
+        return np.full((16, 16, 1), 127.5 * (1 + observation[0]), np.uint8)
+
+
+class Keyed(gym.ObservationWrapper):
+    """A number is its sign, a choice, and its size."""
+
+    def __init__(self, env: gym.Env) -> None:
+        super().__init__(env)
+        self.observation_space = gym.spaces.Dict(
+            sign=gym.spaces.Discrete(2), size=gym.spaces.Box(0.0, 1.0, (1,), np.float32)
+        )
+
+    def observation(self, observation: Any) -> Any:
+        return {"sign": np.int64(observation[0] > 0), "size": np.abs(observation)}
+
+
 class Uneven(gym.Env[np.ndarray, np.int64]):
     """Every episode has nine steps where the first seed was odd, else one; a step pays 1."""
 

@@ -179,6 +179,7 @@ def test_no_match_lists_each_rule_and_why_it_does_not_apply():
     assert found.message.splitlines() == [
         "no rule of the catalog chooses the encoder of Box(70, 70, 70) float32",
         "rule `image` does not apply: image is false, not true",
+        "rule `vector_off_policy` does not apply: rank is 3, not at most 1",
         "rule `vector` does not apply: rank is 3, not at most 1",
         "rule `flattened` does not apply: size is 343000, not at most 4096",
         "rule `many_choices` does not apply: kind is box, not discrete or multi_discrete",
@@ -192,7 +193,7 @@ def test_no_match_lists_each_rule_and_why_it_does_not_apply():
         "rule `graph` does not apply: kind is box, not graph",
     ]
     assert (found.path, found.value) == ("model.encoder", "auto")
-    assert found.valid == ("mlp", "residual_mlp")
+    assert found.valid == ("mlp", "residual_mlp", "identity")
     assert found.fix == "model/encoder=mlp, or a rule of your own in catalog"
 
 
@@ -273,7 +274,7 @@ def test_a_part_that_needs_options_is_not_proposed(plugins):
         def build(self, space: gym.Space):
             raise NotImplementedError
 
-    assert problem(lambda: Catalog({}).encoder(VECTOR)).valid == ("mlp", "residual_mlp")
+    assert problem(lambda: Catalog({}).encoder(VECTOR)).valid == ("mlp", "residual_mlp", "identity")
 
 
 def test_a_choice_that_cannot_take_the_space_names_its_rule():
@@ -288,7 +289,7 @@ def test_a_choice_that_cannot_take_the_space_names_its_rule():
 def test_what_the_user_names_and_cannot_be_has_its_path():
     found = problem(lambda: Catalog.default().encoder(VECTOR, CNNEncoderConfig()))
     assert found.message == "`cnn` takes an image, a Box of rank 2 to 4, not Box(4,) float32"
-    assert found.valid == ("mlp", "residual_mlp")
+    assert found.valid == ("mlp", "residual_mlp", "identity")
     assert found.fix == "model/encoder=mlp"
     config = CNNEncoderConfig.parse({"filters": [[8, 100, 1]]})
     found = problem(lambda: Catalog.default().encoder(IMAGE, config))

@@ -32,9 +32,10 @@ SETTINGS = {
     "MaskedBandit": (4_000, 8, {}),
     "Chain": (4_000, 8, {}),
     "Reach1D": (8_000, 16, {}),
+    "JointReach": (16_000, 16, {"entropy_coef": 0.02}),
     "ReachTruncated": (12_000, 8, {"gamma": 0.9, "lr": 1e-2}),
 }
-SLACK = {"Reach1D": 0.01, "ReachTruncated": 0.08}
+SLACK = {"Reach1D": 0.01, "JointReach": 0.02, "ReachTruncated": 0.08}
 """How far from its optimum a problem of real actions is solved: (0.1)² a step."""
 
 

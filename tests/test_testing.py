@@ -66,6 +66,7 @@ OPTIMAL = {
     testing.MaskedBandit: lambda mask: mask.nonzero()[0].max(),
     testing.Chain: lambda obs: 1,
     testing.Reach1D: lambda obs: obs,
+    testing.JointReach: lambda obs: {"arm": int(obs[1] < 0), "hand": obs[:1] * obs[1]},
     testing.ReachTruncated: lambda obs: obs,
 }
 

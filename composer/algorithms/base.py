@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import gymnasium as gym
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from composer.apis import APIs
 from composer.config import Family, Fraction, Size, Steps
+from composer.distributions.base import DistributionConfig
 from composer.errors import ContractError, Problem
 from composer.heads.base import HeadConfig
 from composer.model_config import TrunkConfig
@@ -30,9 +31,17 @@ class AlgorithmConfig(Family, family="algorithm"):
     """The way of training: a file of `composer/training/`."""
     uses_log_probs: ClassVar[bool] = True
     """Its loss contains the actions' log-probabilities."""
+    learns_from: ClassVar[tuple[type[DistributionConfig], ...] | None] = None
+    """The distributions that it can train; None where any will do."""
+    critic_trains_shared: ClassVar[bool] = False
+    """A trunk that actor and critic share is trained by the critic's loss alone."""
 
     gamma: Discount = 0.99
     """Discount factor of the return."""
+
+    def resolve(self, action_space: gym.Space) -> Self:
+        """The same config with every derived field filled in for the space."""
+        return self
 
     @abstractmethod
     def required_apis(self) -> APIs:

@@ -15,6 +15,7 @@ from gymnasium import spaces
 from pydantic import Field
 from torch import Tensor
 
+from composer.algorithms._targets import move_targets
 from composer.algorithms.base import Batch, OffPolicyAlgorithm, OffPolicyConfig
 from composer.apis import APIs, QNetAPI, TargetNetworkAPI
 from composer.columns import Columns
@@ -260,13 +261,3 @@ def projected(values: Tensor, probs: Tensor, atoms: Tensor) -> Tensor:
     position = ((values.clamp(atoms[0], atoms[-1]) - atoms[0]) / step).unsqueeze(-1)
     near = (1 - (position - torch.arange(len(atoms), device=atoms.device)).abs()).clamp(min=0)
     return (near * probs.unsqueeze(-1)).sum(-2)
-
-
-def move_targets(module: TargetNetworkAPI, tau: float) -> None:
-    """Moves each copy towards its original by the fraction `tau`; buffers are taken as they are."""
-    with torch.no_grad():
-        for network, copy in module.get_target_network_pairs():
-            for own, new in zip(copy.parameters(), network.parameters(), strict=True):
-                own.lerp_(new, tau)
-            for own, new in zip(copy.buffers(), network.buffers(), strict=True):
-                own.copy_(new)

@@ -200,10 +200,11 @@ class Blueprint(Config):
                     reads=node.trunk,
                     detached=node.stop_gradient,
                     column=node.config.column,
-                    explores=node.config.explores,
+                    explores=node.config.explores or node.name == self.acting_head,
                     acts=node.name == self.acting_head,
                     has_noise=node.config.has_noise,
                     method=node.config.method,
+                    takes_actions=node.config.takes_actions,
                 )
                 for node in heads
             },

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, Literal, cast
 
-import gymnasium as gym
 import torch
 from torch import nn
 
@@ -13,7 +12,7 @@ from composer.distributions.base import ActionDistribution, DistributionConfig
 from composer.encoders._composite import CompositeEncoderConfig, FeaturesOf
 from composer.encoders.base import EncoderConfig
 from composer.heads.base import HeadConfig
-from composer.spaces import SpaceField, batch, describe, samples, to_tensors
+from composer.spaces import SpaceField, describe, example_of
 
 
 class Tried(Config):
@@ -105,7 +104,7 @@ class EncoderNode(Node):
         return self.config.build(self.space)
 
     def example(self) -> tuple[Any, ...]:
-        return (_example(self.space),)
+        return (example_of(self.space),)
 
 
 class CombineNode(Node):
@@ -137,7 +136,7 @@ class CombineNode(Node):
         return config.join(self.space, built, self.in_dims)
 
     def example(self) -> tuple[Any, ...]:
-        return (_example(self.space),)
+        return (example_of(self.space),)
 
 
 def _encoder_place(name: str) -> str:
@@ -151,10 +150,6 @@ def _encoder_place(name: str) -> str:
 def _distribution_place(name: str) -> str:
     """`distribution.arm` → `model.distribution.children.arm`."""
     return f"model.{name.replace('.', '.children.')}"
-
-
-def _example(space: gym.Space) -> Any:
-    return to_tensors(batch(space, samples(space, 1)))
 
 
 class HeadNode(Node):

@@ -239,8 +239,9 @@ def _below(problem: Problem, by_rule: Mapping[str, str], path: str, tag: str) ->
 
 
 def fitting_types(family: Any, space: gym.Space) -> tuple[str, ...]:
-    """The types that could take a space."""
-    return tuple(tag for tag in family.tags() if _fits(family.members[tag], space))
+    """The types that could take a space, those that learn nothing last."""
+    fitting = [tag for tag in family.tags() if _fits(family.members[tag], space)]
+    return tuple(sorted(fitting, key=lambda tag: not getattr(family.members[tag], "learns", True)))
 
 
 def _fits(member: type[Part], space: gym.Space) -> bool:

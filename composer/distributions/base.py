@@ -9,7 +9,7 @@ is kept as it was before.
 import functools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self, cast
 
 import gymnasium as gym
@@ -28,15 +28,16 @@ class ActionMap:
 
     Args:
         space: The actions of a single environment.
-        into: From actions as they are kept into the normalised space, where that is not the same.
+        before_tanh: Actions are kept as they are before a tanh that takes them into the normalised
+            space.
     """
 
     counts: tuple[int, ...] = ()
     """How many actions each component of a discrete space has."""
 
-    def __init__(self, space: gym.Space, into: Callable[[Tensor], Tensor] | None = None) -> None:
+    def __init__(self, space: gym.Space, *, before_tanh: bool = False) -> None:
         self.space = space
-        self.into = into
+        self.before_tanh = before_tanh
         self.dtype = np.dtype(cast(Any, space.dtype))
         self.real = is_real(space)
         if is_real(space):
@@ -54,13 +55,22 @@ class ActionMap:
     @functools.cached_property
     def squashed(self) -> "ActionMap":
         """The same for actions that are kept as they are before a tanh."""
-        return ActionMap(self.space, torch.tanh)
+        return ActionMap(self.space, before_tanh=True)
+
+    def normalised(self, actions: Tensor) -> Tensor:
+        """Actions as they are kept → in the normalised space, of the same shape."""
+        return actions.tanh() if self.before_tanh else actions
+
+    def kept(self, actions: Tensor) -> Tensor:
+        """The inverse of `normalised`; a bound that no tanh reaches is the nearest it does."""
+        if not self.before_tanh:
+            return actions
+        edge = 1 - torch.finfo(actions.dtype).eps
+        return actions.clamp(-edge, edge).atanh()
 
     def __call__(self, actions: Tensor) -> np.ndarray:
         """actions: `(*B, *shape)` normalised → the same shape, in the space, of its dtype."""
-        if self.into is not None:
-            actions = self.into(actions)
-        values = actions.detach().cpu().numpy()
+        values = self.normalised(actions).detach().cpu().numpy()
         if self.real:
             with np.errstate(over="ignore"):  # an infinite product is clipped to the bound
                 scaled = values * self.scale + self.offset

@@ -126,9 +126,13 @@ class DiagGaussianDistribution(Distribution):
         return 2 * flat_dim(space)
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        mean = self.mean.detach()
-        noise = torch.empty_like(mean).normal_(generator=generator)
-        return self._shaped(mean + noise * self.log_std.detach().exp())
+        with torch.no_grad():
+            return self.rsample(generator)
+
+    def rsample(self, generator: torch.Generator | None = None) -> Tensor:
+        """As `sample`, with the gradient of mean and std."""
+        noise = torch.empty_like(self.mean).normal_(generator=generator)
+        return self._shaped(self.mean + noise * self.log_std.exp())
 
     def deterministic(self) -> Tensor:
         """The mean."""

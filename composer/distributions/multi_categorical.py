@@ -101,10 +101,16 @@ class MultiCategoricalDistribution(ComponentsDistribution):
         if mask is not None:
             mask = _spread(torch.cat(leaves(mask), -1).bool(), places, False)
         self.each = CategoricalDistribution(_spread(inputs, places, MASKED_LOGIT), action_map, mask)
+        self.places = places
 
     @classmethod
     def required_input_dim(cls, space: gym.Space) -> int:
         return sum(category_counts(space))
+
+    @property
+    def log_probs(self) -> Tensor:
+        """Log-probability of each choice, one component after the other, `(*B, ΣK)`."""
+        return self.each.log_probs[..., self.places < self.inputs.shape[-1]]
 
 
 def _spread(flat: Tensor, places: Tensor, padding: float) -> Tensor:

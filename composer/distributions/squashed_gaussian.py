@@ -53,6 +53,10 @@ class SquashedGaussianDistribution(Distribution):
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
         return self.base.sample(generator)
 
+    def rsample(self, generator: torch.Generator | None = None) -> Tensor:
+        """As `sample`, with the gradient of mean and std."""
+        return self.base.rsample(generator)
+
     def deterministic(self) -> Tensor:
         """The mean before the tanh: the median of the action, not where its density is highest."""
         return self.base.deterministic()

@@ -1,7 +1,7 @@
 """What every encoder config promises."""
 
 from abc import abstractmethod
-from typing import Self
+from typing import ClassVar, Self
 
 import gymnasium as gym
 from torch import nn
@@ -11,6 +11,9 @@ from composer.config import Family
 
 class EncoderConfig(Family, family="encoder"):
     """Observation → features `(*B, F)`."""
+
+    learns: ClassVar[bool] = True
+    """It has weights; one that has none is proposed last."""
 
     @abstractmethod
     def refusal(self, space: gym.Space) -> str | None:

@@ -12,7 +12,7 @@ from composer.encoders.mlp import MLPEncoderConfig
 from composer.encoders.one_hot import OneHotEncoderConfig
 from composer.encoders.tuple import TupleEncoderConfig
 from composer.layers import HiddenLayers
-from composer.spaces import Nested, describe, flat_dim
+from composer.spaces import Nested, describe, flat_dim, leaf_spaces
 
 
 class FlattenEncoderConfig(HiddenLayers, EncoderConfig):
@@ -26,15 +26,15 @@ class FlattenEncoderConfig(HiddenLayers, EncoderConfig):
     def refusal(self, space: gym.Space) -> str | None:
         if not isinstance(space, spaces.Dict | spaces.Tuple):
             return f"`flatten` takes a Dict or a Tuple, not {describe(space)}"
-        return next(filter(None, map(_unfixed, space_leaves(space))), None)
+        return next(filter(None, map(_unfixed, leaf_spaces(space))), None)
 
     def out_dim(self, space: gym.Space) -> int:
-        return self.width(sum(map(flat_dim, space_leaves(space))))
+        return self.width(sum(map(flat_dim, leaf_spaces(space))))
 
     def build(self, space: gym.Space) -> "FlattenEncoder":
         return FlattenEncoder(
             vector=_as_is(space).build(space),
-            layers=self.stack(sum(map(flat_dim, space_leaves(space)))),
+            layers=self.stack(sum(map(flat_dim, leaf_spaces(space)))),
         )
 
 
@@ -49,15 +49,6 @@ class FlattenEncoder(nn.Module):
     def forward(self, obs: Nested) -> Tensor:
         """obs: nested as the space is → `(*B, F)` float32."""
         return self.layers(self.vector(obs))
-
-
-def space_leaves(space: gym.Space) -> list[gym.Space]:
-    """The spaces inside nested Dicts and Tuples, in their order."""
-    if isinstance(space, spaces.Dict):
-        return [leaf for child in space.values() for leaf in space_leaves(child)]
-    if isinstance(space, spaces.Tuple):
-        return [leaf for child in space.spaces for leaf in space_leaves(child)]
-    return [space]
 
 
 def _unfixed(leaf: gym.Space) -> str | None:

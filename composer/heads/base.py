@@ -35,7 +35,7 @@ class HeadConfig(HiddenLayers, Family, family="head"):
     column: ClassVar[str]
     """Where its output goes."""
     explores: ClassVar[bool]
-    """It also runs while collecting, not only in training."""
+    """It also runs while collecting, as the head does that actions are chosen by."""
     api: ClassVar[type[API]]
     """What a composed module can do because it has this head."""
     offers: ClassVar[type[API]]
@@ -43,6 +43,9 @@ class HeadConfig(HiddenLayers, Family, family="head"):
 
     acts: ClassVar[bool] = False
     """Actions can be chosen by what it gives."""
+
+    takes_actions: ClassVar[bool] = False
+    """It reads features ‖ real actions, so it runs only where actions are given."""
 
     method: ClassVar[str] = "forward"
     """Of its module: what gives all its columns."""

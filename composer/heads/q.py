@@ -13,10 +13,11 @@ from composer.columns import Columns
 from composer.config import Auto, AutoOr, Listed, Size
 from composer.distributions.base import DistributionConfig
 from composer.errors import Problem
+from composer.heads._ensemble import ensemble
 from composer.heads.base import HeadConfig
 from composer.noisy import Stack, stack
 from composer.problems import invalid_keys
-from composer.spaces import category_counts
+from composer.spaces import choice_counts
 
 
 class ComposedQNet(QNetAPI):
@@ -41,6 +42,8 @@ class QHeadConfig(HeadConfig):
     v_min: float = -10.0
     v_max: float = 10.0
     """Lowest and highest value of the distribution, in the units of the return."""
+    n_critics: Size = 1
+    """More than 1: critics that share nothing but what the head reads; none of them acts."""
     noisy: bool = False
     """Explore by noisy weights (Fortunato et al., 2018, arXiv:1706.10295)."""
     sigma: Annotated[float, Field(gt=0.0)] = 0.5
@@ -50,8 +53,7 @@ class QHeadConfig(HeadConfig):
 
     side = "critic"
     column = Columns.QF_PREDS
-    explores = True
-    acts = True
+    explores = False
     method = "q_values"
     api = QNetAPI
     offers = ComposedQNet
@@ -62,29 +64,41 @@ class QHeadConfig(HeadConfig):
             message = f"v_min {self.v_min} must lie below v_max {self.v_max}"
             name = "v_min" if "v_min" in self.model_fields_set else "v_max"
             raise invalid_keys((name, getattr(self, name), Problem(message)))
+        if self.noisy and self.n_critics > 1:
+            message = "noise explores by the one critic that acts, and of several none does"
+            raise invalid_keys(("noisy", True, Problem(message)))
         return self
+
+    @property
+    def acts(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.n_critics == 1
 
     @property
     def has_noise(self) -> bool:
         return self.noisy
 
     def resolve(self, action_space: gym.Space) -> Self:
-        return self.model_copy(update={"branches": category_counts(action_space)})
+        return self.model_copy(update={"branches": choice_counts(action_space)})
 
     def out_dim(self, action_space: gym.Space, distribution: DistributionConfig) -> int:
-        return sum(category_counts(action_space))
+        return sum(choice_counts(action_space))
 
     def build(self, in_dim: int, out_dim: int) -> "QHead":
         assert not isinstance(self.branches, Auto)
         branches, atoms = tuple(self.branches), self.num_atoms
-        sigma = self.sigma if self.noisy else None
-        values = self.layers(in_dim, len(branches) * atoms) if self.dueling else None
+        values = self._stream(in_dim, len(branches) * atoms) if self.dueling else None
         return QHead(
-            advantages=stack(self.layers(in_dim, out_dim * atoms), sigma),
-            values=None if values is None else stack(values, sigma),
+            advantages=self._stream(in_dim, out_dim * atoms),
+            values=values,
             branches=branches,
             atoms=torch.linspace(self.v_min, self.v_max, atoms) if atoms > 1 else None,
         )
+
+    def _stream(self, in_dim: int, out_dim: int) -> Stack:
+        """The layers of one critic, or of several behind an axis in front."""
+        members = [self.layers(in_dim, out_dim) for _ in range(self.n_critics)]
+        together = members[0] if self.n_critics == 1 else ensemble(members)
+        return stack(together, self.sigma if self.noisy else None)
 
 
 class QHead(nn.Module):
@@ -107,7 +121,7 @@ class QHead(nn.Module):
         self.register_buffer("atoms", atoms, persistent=False)
 
     def forward(self, features: Tensor, noisy: bool = False) -> Tensor:
-        """features: `(*B, F)` → expected returns `(*B, n)`."""
+        """features: `(*B, F)` → expected returns `(*B, n)`, `(n_critics, *B, n)` of several."""
         return self.q_values(features, noisy)[Columns.QF_PREDS]
 
     def q_values(self, features: Tensor, noisy: bool = True) -> dict[str, Tensor]:

@@ -58,6 +58,8 @@ class HeadPart:
     """Its module takes `noisy`."""
     method: str = "forward"
     """By which an algorithm asks it for all its columns."""
+    takes_actions: bool = False
+    """It reads features ‖ real actions."""
 
 
 class ComposedRLModule(RLModule):
@@ -95,6 +97,7 @@ class ComposedRLModule(RLModule):
         self._trunks = dict(trunks)
         self._copied = targets
         super()._make_targets()
+        self._training = tuple(role for role, head in heads.items() if not head.takes_actions)
         self._exploring = tuple(role for role, head in heads.items() if head.explores)
         self._inferring = tuple(role for role in heads if role not in dropped)
 
@@ -130,7 +133,7 @@ class ComposedRLModule(RLModule):
         return out
 
     def _forward_train(self, batch: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
-        return self._run(batch, tuple(self._heads))
+        return self._run(batch, self._training)
 
     def _forward_exploration(self, batch: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
         return self._run(batch, self._exploring)
@@ -153,7 +156,7 @@ class ComposedRLModule(RLModule):
         if features is None:
             features = self._trunks[head.reads](batch[Columns.OBS])
         features = features.detach() if head.detached else features
-        return getattr(head.module, head.method)(features)
+        return _asked(head, head.module, features, batch)
 
     def make_target_networks(self) -> None:
         """Copies the heads that targets are computed from, and the trunks they read.
@@ -185,6 +188,7 @@ class ComposedTargets(TargetNetworkAPI):
     """What a composed module gains by heads that have slower copies."""
 
     target: nn.ModuleDict
+    distribution: ActionDistribution
     _heads: dict[str, HeadPart]
     _copied: tuple[str, ...]
 
@@ -193,8 +197,18 @@ class ComposedTargets(TargetNetworkAPI):
         with torch.no_grad():
             for role in self._copied:
                 head = self._heads[role]
-                given = getattr(self.target[role], head.method)(
-                    self.target[head.reads](batch[Columns.OBS])
-                )
+                if head.takes_actions is not (Columns.ACTIONS in batch):
+                    continue
+                features = self.target[head.reads](batch[Columns.OBS])
+                given = _asked(head, self.target[role], features, batch)
+                if head.acts and head.column == Columns.ACTION_DIST_INPUTS:
+                    given = self.distribution.inputs(given)
                 out |= given if isinstance(given, dict) else {head.column: given}
         return out
+
+
+def _asked(head: HeadPart, module: nn.Module, features: Tensor, batch: Mapping[str, Any]) -> Any:
+    """What a head, or its copy, gives for features, and for actions where it takes them."""
+    if head.takes_actions:
+        features = torch.cat([features, batch[Columns.ACTIONS]], -1)
+    return getattr(module, head.method)(features)

@@ -59,7 +59,8 @@ class RLModuleSpec:
                 f"module_class is {self.module_class!r}; it must be a subclass of RLModule"
             )
         if self.algorithm is not None:
-            AlgorithmConfig.parse(self.algorithm, "algorithm").require(self.module_class)
+            algorithm = AlgorithmConfig.parse(self.algorithm, "algorithm")
+            algorithm.resolve(self.action_space).require(self.module_class)
         config = self.model_config
         return self.module_class(
             observation_space=self.observation_space,

@@ -8,16 +8,19 @@ from composer.spaces.facts import (
     SpaceFacts,
     category_counts,
     child_spaces,
+    choice_counts,
     facts,
     flat_dim,
     image_layout,
     is_real,
+    leaf_spaces,
+    real_dim,
 )
 from composer.spaces.forms import is_ragged
 from composer.spaces.kinds import kind
 from composer.spaces.misfits import misfit
 from composer.spaces.registering import register_space
-from composer.spaces.sampling import samples
+from composer.spaces.sampling import example_of, samples
 from composer.spaces.trees import Nested, leaves, map_structure, to_tensors
 
 __all__ = [
@@ -29,7 +32,9 @@ __all__ = [
     "canonical",
     "category_counts",
     "child_spaces",
+    "choice_counts",
     "describe",
+    "example_of",
     "facts",
     "flat_dim",
     "image_layout",
@@ -37,9 +42,11 @@ __all__ = [
     "is_real",
     "kind",
     "leading_axes",
+    "leaf_spaces",
     "leaves",
     "map_structure",
     "misfit",
+    "real_dim",
     "register_space",
     "require_usable",
     "samples",

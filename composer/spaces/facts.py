@@ -151,6 +151,22 @@ def _(space: gym.Space) -> int:
     return sum(sizes) if all(sizes) else 0
 
 
+def leaf_spaces(space: gym.Space) -> list[gym.Space]:
+    """The spaces inside nested Dicts and Tuples, in their order."""
+    parts = _parts(space)
+    return [leaf for part in parts for leaf in leaf_spaces(part)] if parts else [space]
+
+
+def real_dim(space: gym.Space) -> int:
+    """Components of the Boxes of floats that a space is, or that it has inside."""
+    return sum(flat_dim(leaf) for leaf in leaf_spaces(space) if is_real(leaf))
+
+
+def choice_counts(space: gym.Space) -> tuple[int, ...]:
+    """As `category_counts`, of everything discrete that a space is, or that it has inside."""
+    return tuple(n for leaf in leaf_spaces(space) for n in category_counts(leaf))
+
+
 def is_real(space: gym.Space) -> TypeGuard[spaces.Box]:
     """Whether a space is a Box of floats."""
     return isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating)

@@ -7,7 +7,9 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from composer.spaces.batching import batch
 from composer.spaces.describing import inner_spaces
+from composer.spaces.trees import Nested, to_tensors
 
 
 def samples(space: gym.Space, count: int, seed: int = 0) -> list[Any]:
@@ -19,6 +21,11 @@ def samples(space: gym.Space, count: int, seed: int = 0) -> list[Any]:
     _count_from_start(space)
     space.seed(seed)
     return [space.sample() for _ in range(count)]
+
+
+def example_of(space: gym.Space) -> Nested:
+    """A batch of one element, as tensors."""
+    return to_tensors(batch(space, samples(space, 1)))
 
 
 def _count_from_start(space: gym.Space) -> None:

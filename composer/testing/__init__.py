@@ -16,6 +16,7 @@ actions get on average (`random_return`), both at its default arguments.
     MaskedBandit      ... of those that are not forbidden, by `info` or by a key of the observation
     Chain             is a late reward worth more than an early one?
     Reach1D           a Box action with asymmetric bounds
+    JointReach        ... beside a choice of two arms, one of which is mirrored
     ReachTruncated    ... over episodes that end by truncation only
     Counter           counts its steps; CounterVector is its own vector form
     Raises            raises where it is told to
@@ -41,7 +42,7 @@ from composer.testing.bandits import (
     TextBandit,
 )
 from composer.testing.conformance import check_distribution, check_encoder
-from composer.testing.control import Chain, Reach1D, ReachTruncated
+from composer.testing.control import Chain, JointReach, Reach1D, ReachTruncated
 from composer.testing.masked import MaskedBandit
 from composer.testing.probes import Counter, CounterVector, Raises
 
@@ -56,6 +57,7 @@ __all__ = [
     "DictBandit",
     "DigitsBandit",
     "ImageBandit",
+    "JointReach",
     "MaskedBandit",
     "MultiBinaryBandit",
     "MultiDiscreteBandit",
@@ -83,6 +85,7 @@ PROBLEMS = (
     MaskedBandit,
     Chain,
     Reach1D,
+    JointReach,
     ReachTruncated,
 )
 """Those with something to learn."""

@@ -59,6 +59,37 @@ class Reach1D(gym.Env[np.ndarray, np.ndarray]):
         return self.target, -float((action - self.target)[0] ** 2), True, False, {}
 
 
+class JointReach(gym.Env[np.ndarray, dict[str, Any]]):
+    """Reach1D by one of two arms, the second of which is mirrored; the observation tells which.
+
+    The right arm pays -(a - t)², or -(-a - t)² of the mirrored one; the wrong one costs 1 more.
+    """
+
+    optimal_return: ClassVar[float] = 0.0
+    random_return: ClassVar[float] = Reach1D.random_return - 1 / 2
+
+    def __init__(self) -> None:
+        self.observation_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
+        self.action_space = spaces.Dict(
+            arm=spaces.Discrete(2), hand=spaces.Box(-2.0, 3.0, (1,), np.float32)
+        )
+        self.obs = np.zeros(2, np.float32)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        arm = self.np_random.choice([-1.0, 1.0])
+        self.obs = np.array([self.np_random.uniform(-1, 1), arm], np.float32)
+        return self.obs, {}
+
+    def step(self, action: dict[str, Any]) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        target, right = self.obs
+        side = 1.0 if action["arm"] == 0 else -1.0
+        missed = float((side * action["hand"][0] - target) ** 2)
+        return self.obs, -missed - float(side != right), True, False, {}
+
+
 class ReachTruncated(gym.Env[np.ndarray, np.ndarray]):
     """Reach1D with a new target each step and 1 more reward, truncated after eight steps.
 

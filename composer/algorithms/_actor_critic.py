@@ -1,0 +1,286 @@
+"""What the off-policy actor-critics share: who trains which parameters, warm-up, saving."""
+
+import functools
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Annotated, Any, Generic, TypeVar
+
+import gymnasium as gym
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from composer.algorithms.base import Batch, OffPolicyAlgorithm, OffPolicyConfig
+from composer.apis import APIs, ContinuousQAPI, PolicyAPI, TargetNetworkAPI
+from composer.columns import Columns
+from composer.config import Size
+from composer.distributions._apart import Apart, uniform
+from composer.distributions.base import Distribution
+from composer.encoders.identity import IdentityEncoderConfig
+from composer.heads.base import HeadConfig
+from composer.heads.continuous_q import ContinuousQHeadConfig
+from composer.heads.policy import PolicyHeadConfig
+from composer.model_config import TrunkConfig
+from composer.module.rl_module import RLModule, Step
+from composer.optimisers import (
+    Schedule,
+    adam_over,
+    load_named_state,
+    named_state,
+    schedule_factor,
+    set_lr,
+)
+from composer.replay_config import ReplayConfig
+from composer.spaces import (
+    Nested,
+    SpaceFacts,
+    describe,
+    example_of,
+    is_real,
+    leaf_spaces,
+    to_tensors,
+)
+
+Positive = Annotated[float, Field(gt=0.0)]
+
+
+class ActorCriticConfig(OffPolicyConfig):
+    """Hyperparameters of a policy and critics that learn from a replay, each with Adam."""
+
+    critic_trains_shared = True
+
+    replay: ReplayConfig = ReplayConfig(capacity=1_000_000)
+    batch_size: Size = 256
+    train_ratio: Positive = 1.0
+    lr: Positive = 3e-4
+    """Of the policy, the critics and, where it is learnt, the temperature."""
+    lr_schedule: Schedule = "constant"
+    adam_eps: Positive = 1e-8
+    n_critics: Size = 2
+    """The head's default: critics that are trained apart."""
+    tau: Annotated[float, Field(gt=0.0, le=1.0)] = 0.005
+    """How far the target networks move at a time."""
+    max_grad_norm: Positive | None = None
+    """Largest norm of the gradient of the policy, and of that of the critics."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_capacity(cls, data: Any) -> Any:
+        """`replay.prioritised={}` alone does not make the replay smaller."""
+        given = data.get("replay") if isinstance(data, Mapping) else None
+        if not isinstance(given, Mapping):
+            return data
+        return {**data, "replay": cls.model_fields["replay"].default.altered() | given}
+
+    def required_apis(self) -> APIs:
+        return frozenset({PolicyAPI, ContinuousQAPI, TargetNetworkAPI})
+
+    def layout(self, observation: SpaceFacts) -> dict[str, TrunkConfig]:
+        """A trunk for the critics, of a vector the vector itself: their layers are the head's."""
+        is_vector = observation.kind == "box" and len(observation.shape or ()) <= 1
+        return {"critic": TrunkConfig(encoder=IdentityEncoderConfig() if is_vector else None)}
+
+    def heads(self) -> dict[str, HeadConfig]:
+        return {
+            "policy": PolicyHeadConfig(),
+            "continuous_q": ContinuousQHeadConfig(n_critics=self.n_critics),
+        }
+
+    def targets(self) -> tuple[str, ...]:
+        return ("continuous_q",)
+
+    def refusal(self, action_space: gym.Space) -> str | None:
+        """Why it cannot act in a space of other than finite real components."""
+        for leaf in leaf_spaces(action_space):
+            if not is_real(leaf):
+                return (
+                    f"{self.type} moves real actions along the gradient of their value, so it acts "
+                    f"in a Box of floats, or a Dict or Tuple of them, not {describe(leaf)}"
+                )
+            if not leaf.is_bounded():
+                return unbounded(self.type, leaf)
+        return None
+
+    @abstractmethod
+    def build(self, module: RLModule, generator: torch.Generator) -> "ActorCritic": ...
+
+
+def unbounded(tag: str, space: gym.Space) -> str:
+    """The refusal of a Box that no tanh fills."""
+    return (
+        f"{tag} squashes actions by a tanh between finite bounds, and {describe(space)} has an "
+        "infinite one\nbound the actions by a wrapper, for instance "
+        "gymnasium.wrappers.RescaleAction or ClipAction in `env.wrappers`"
+    )
+
+
+C = TypeVar("C", bound=ActorCriticConfig)
+
+
+class ActorCritic(OffPolicyAlgorithm, Generic[C]):
+    """Learns from transitions `(B, …)`; `errors` are absolute, means over the critics.
+
+    A parameter is the critics' if their values depend on it, else the policy's if its actions do:
+    a trunk that they share is trained by the critics alone.
+    """
+
+    def __init__(self, config: C, module: RLModule, generator: torch.Generator) -> None:
+        config.require(type(module))
+        assert isinstance(module, TargetNetworkAPI)
+        self.config = config
+        self.module = module
+        self.targets: TargetNetworkAPI = module
+        module.make_target_networks()
+        self.values_actions = ContinuousQAPI in config.required_apis()
+        self.generator = _on_device(generator, module.device)
+        self.optimisers = {
+            name: adam_over(parameters, lr=config.lr, eps=config.adam_eps)
+            for name, parameters in self._split().items()
+        }
+        self.updates = 0
+        self.errors = torch.zeros(0)
+
+    def _example(self) -> Nested:
+        """A batch of one observation, whatever it shows."""
+        return to_tensors(example_of(self.module.observation_space), self.module.device)
+
+    @functools.cached_property
+    def parts(self) -> Apart:
+        """How actions as they are kept are taken apart, whatever the policy."""
+        with torch.no_grad():
+            return self.policy(self._example())
+
+    def _split(self) -> dict[str, list[Tensor]]:
+        """Who trains which parameters, seen by what depends on them."""
+        obs = self._example()
+        with torch.random.fork_rng(devices=[]):
+            policy = self.policy(obs)
+            q = self.q(obs, policy.deterministic().detach() if policy.reals else None)
+        actor, critic = (_behind(x, self.module) for x in (policy.distribution.inputs, q))
+        own = [parameter for name, parameter in actor.items() if name not in critic]
+        return {"actor": own, "critic": list(critic.values())}
+
+    def policy(self, obs: Nested, mask: Nested = None) -> Apart:
+        """The policy's distribution, with gradient."""
+        out = self.module.forward_train({Columns.OBS: obs})
+        return Apart(self.module.action_distribution(out, "train", mask))
+
+    def q(self, obs: Nested, actions: Tensor | None) -> Tensor:
+        """Values by each critic, `(n_critics, B, n)`: n is of choices, or quantiles, or 1.
+
+        Args:
+            obs: `(B, …)`.
+            actions: The real ones in the normalised space, `(B, A)`.
+        """
+        module: Any = self.module
+        if self.values_actions:
+            batch = {Columns.OBS: obs, Columns.ACTIONS: actions}
+            return _rows(module.compute_action_values(batch)[Columns.QF_PREDS])
+        return _critics(module.compute_q_values({Columns.OBS: obs})[Columns.QF_PREDS])
+
+    def target_q(self, obs: Nested, actions: Tensor | None) -> Tensor:
+        """As `q`, by the slower copies and without gradient."""
+        batch = {Columns.OBS: obs} | ({Columns.ACTIONS: actions} if self.values_actions else {})
+        with torch.no_grad():
+            values = self.targets.forward_target(batch)[Columns.QF_PREDS]
+        return _rows(values) if self.values_actions else _critics(values)
+
+    def explore(
+        self, step: Step, action_mask: Nested, env_steps: int, generator: torch.Generator | None
+    ) -> Step:
+        """Uniform actions until learning starts, then as the algorithm does."""
+        if env_steps >= self.config.learning_starts:
+            return self.perturbed(step, generator)
+        mask = None if action_mask is None else to_tensors(action_mask, self.module.device)
+        distribution = self.explored(step, mask)
+        actions = uniform(distribution, generator)
+        return Step(actions, distribution.to_env(actions), state=step.state)
+
+    def explored(self, step: Step, mask: Nested = None) -> Distribution:
+        """The distribution that a step was drawn from."""
+        inputs = {Columns.ACTION_DIST_INPUTS: step.dist_inputs}
+        return self.module.action_distribution(inputs, "exploration", mask)
+
+    @abstractmethod
+    def perturbed(self, step: Step, generator: torch.Generator | None) -> Step:
+        """What is done instead of what the policy does, once it learns."""
+
+    def set_lr(self, progress: float) -> float:
+        """The learning rate of now, set in every optimiser."""
+        lr = self.config.lr * schedule_factor(self.config.lr_schedule, progress)
+        for optimiser in self.optimisers.values():
+            set_lr(optimiser, lr)
+        return lr
+
+    def descend(self, name: str, loss: Tensor) -> None:
+        """One step of an optimiser; nothing else gets a gradient."""
+        optimiser = self.optimisers[name]
+        parameters = optimiser.param_groups[0]["params"]
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward(inputs=parameters)
+        if self.config.max_grad_norm is not None:
+            torch.nn.utils.clip_grad_norm_(parameters, self.config.max_grad_norm)
+        optimiser.step()
+
+    def get_tensors(self) -> dict[str, Tensor]:
+        states = {
+            f"{name}/{key}": value
+            for name, optimiser in self.optimisers.items()
+            for key, value in named_state(optimiser, self.trained(name)).items()
+        }
+        return states | {"random": self.generator.get_state()}
+
+    def set_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        for name, optimiser in self.optimisers.items():
+            start = f"{name}/"
+            own = {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
+            load_named_state(optimiser, self.trained(name), own)
+        self.generator.set_state(tensors["random"].cpu())
+
+    def trained(self, name: str) -> nn.Module:
+        """What holds an optimiser's parameters."""
+        return self.module
+
+    def get_numbers(self) -> dict[str, Any]:
+        return {"updates": self.updates}
+
+    def set_numbers(self, numbers: Mapping[str, Any]) -> None:
+        self.updates = int(numbers["updates"])
+
+
+def goals(values: Tensor, batch: Batch) -> Tensor:
+    """R + γᵏ · value of what followed, unless the episode ended there.
+
+    Args:
+        values: `(B,)`, or several of each transition `(B, Z)`.
+        batch: Transitions.
+    """
+    names = (Columns.REWARDS, Columns.DISCOUNTS, Columns.TERMINATEDS)
+    shape = (-1, *[1] * (values.dim() - 1))
+    rewards, discounts, terminated = (batch[name].reshape(shape) for name in names)
+    return rewards + discounts * (1.0 - terminated.float()) * values
+
+
+def _behind(output: Tensor, module: nn.Module) -> dict[str, Tensor]:
+    """The parameters that a tensor depends on, by name."""
+    named = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    found = torch.autograd.grad(output.sum(), list(named.values()), allow_unused=True)
+    return {name: p for (name, p), g in zip(named.items(), found, strict=True) if g is not None}
+
+
+def _rows(values: Tensor) -> Tensor:
+    """`(n_critics, B[, n])` → `(n_critics, B, n)`."""
+    return values.reshape(*values.shape[:2], -1)
+
+
+def _critics(values: Tensor) -> Tensor:
+    """`([n_critics, ]B, n)` → `(n_critics, B, n)`."""
+    return values.reshape(-1, *values.shape[-2:])
+
+
+def _on_device(generator: torch.Generator, device: torch.device) -> torch.Generator:
+    """The stream itself, or one that it seeds, where the noise is needed."""
+    if device.type == "cpu":
+        return generator
+    seed = int(torch.randint(2**62, (), generator=generator))
+    return torch.Generator(device).manual_seed(seed)

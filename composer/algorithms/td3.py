@@ -1,0 +1,112 @@
+"""`td3`: twin delayed deep deterministic policy gradient (Fujimoto et al., 2018,
+arXiv:1802.09477).
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from composer.algorithms._actor_critic import ActorCritic, ActorCriticConfig, goals
+from composer.algorithms._targets import move_targets
+from composer.algorithms.base import Batch
+from composer.columns import Columns
+from composer.config import Size
+from composer.distributions._apart import Apart
+from composer.distributions.deterministic import DeterministicConfig
+from composer.distributions.joint import JointConfig
+from composer.module.rl_module import RLModule, Step
+from composer.spaces import map_structure
+
+NotNegative = Annotated[float, Field(ge=0.0)]
+
+
+class TD3Config(ActorCriticConfig):
+    """A deterministic policy that follows the first critic, and goals of the lower one.
+
+    Noise is in the normalised space, where every action reaches from -1 to 1.
+    """
+
+    type: Literal["td3"] = "td3"
+
+    learns_from = (DeterministicConfig, JointConfig)
+
+    exploration_noise: NotNegative = 0.1
+    """Standard deviation of what is added to the actions that are done."""
+    policy_noise: NotNegative = 0.2
+    """Standard deviation of what is added to the target policy's actions, to smooth the goals."""
+    noise_clip: NotNegative = 0.5
+    """Largest size of the latter."""
+    policy_delay: Size = 2
+    """Updates of the critics for one of the policy and the target networks."""
+
+    def targets(self) -> tuple[str, ...]:
+        return ("policy", "continuous_q")
+
+    def build(self, module: RLModule, generator: torch.Generator) -> "TD3":
+        return TD3(self, module, generator)
+
+
+class TD3(ActorCritic[TD3Config]):
+    """Learns critics, and now and then a policy."""
+
+    def __init__(self, config: TD3Config, module: RLModule, generator: torch.Generator) -> None:
+        super().__init__(config, module, generator)
+        self.actor_loss = 0.0
+
+    def perturbed(self, step: Step, generator: torch.Generator | None) -> Step:
+        """The policy's actions, and noise."""
+        std = self.config.exploration_noise
+
+        def noisy(action: Tensor) -> Tensor:
+            noise = torch.empty_like(action).normal_(generator=generator)
+            return (action + std * noise).clamp(-1.0, 1.0)
+
+        actions = map_structure(noisy, step.actions)
+        return Step(actions, self.explored(step).to_env(actions), state=step.state)
+
+    def update(self, batch: Batch, progress: float) -> dict[str, float]:
+        lr = self.set_lr(progress)
+        loss, q, goal = self.critic_loss(batch)
+        self.descend("critic", loss)
+        self.updates += 1
+        if self.updates % self.config.policy_delay == 0:
+            actor_loss = self.policy_loss(batch)
+            self.descend("actor", actor_loss)
+            self.actor_loss = float(actor_loss.detach())
+            move_targets(self.targets, self.config.tau)
+        names = ("critic_loss", "q_mean", "target_mean", "td_error")
+        values = torch.stack([loss.detach(), q.mean(), goal.mean(), self.errors.mean()]).tolist()
+        return {**dict(zip(names, values, strict=True)), "actor_loss": self.actor_loss, "lr": lr}
+
+    def critic_loss(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Squared errors, summed over critics, their values and the goal; leaves `errors`."""
+        lowest = self.target_q(batch[Columns.NEXT_OBS], self.smoothed(batch)).amin(0)
+        goal = goals(lowest.squeeze(-1), batch)  # (B,)
+        q = self.q(batch[Columns.OBS], self.parts.normalised(batch[Columns.ACTIONS])).squeeze(-1)
+        self.errors = (q - goal).detach().abs().mean(0)
+        loss = (batch[Columns.WEIGHTS] * (q - goal).square()).mean(-1).sum()
+        return loss, q.detach(), goal
+
+    def smoothed(self, batch: Batch) -> Tensor:
+        """The target policy's actions where the transitions ended, and clipped noise, `(B, A)`."""
+        config = self.config
+        out = self.targets.forward_target({Columns.OBS: batch[Columns.NEXT_OBS]})
+        actions = Apart(self.module.action_distribution(out, "train")).deterministic()
+        noise = torch.empty_like(actions).normal_(generator=self.generator)
+        noise = (config.policy_noise * noise).clamp(-config.noise_clip, config.noise_clip)
+        return (actions + noise).clamp(-1.0, 1.0)
+
+    def policy_loss(self, batch: Batch) -> Tensor:
+        """Minus the first critic's value of what the policy does."""
+        obs = batch[Columns.OBS]
+        return -self.q(obs, self.policy(obs).deterministic())[0].mean()
+
+    def get_numbers(self) -> dict[str, Any]:
+        return super().get_numbers() | {"actor_loss": self.actor_loss}
+
+    def set_numbers(self, numbers: Mapping[str, Any]) -> None:
+        super().set_numbers(numbers)
+        self.actor_loss = float(numbers["actor_loss"])
