@@ -15,6 +15,7 @@ from gymnasium import spaces
 from torch import nn
 
 from composer import Columns, RLModule, compose
+from composer.checking import check
 from composer.cli.main import main
 from composer.errors import CheckpointError, ModuleError, RunDirectoryError
 from composer.module.rl_module import read_weights
@@ -385,6 +386,32 @@ def test_a_module_that_acts_only_takes_the_weights_of_a_full_checkpoint(tmp_path
     assert equal(slim.get_state(), full.get_state(inference_only=True))
     with pytest.raises(ModuleError, match="the part `value` of this model has no weights"):
         slim.restore_from_path(path, component="value")
+
+
+HAND_WRITTEN = {"type": "custom", "path": "experiments.Probe"}
+
+
+def test_a_hand_written_model_begins_with_parts_and_freezes_them(tmp_path):
+    path = source(tmp_path, model=HAND_WRITTEN)
+    wanted = experiment(model=HAND_WRITTEN, seed=1)
+    check(wanted, tmp_path, Start.read(f"{path}:factor", "factor"))
+    with trainer_of(wanted, init_from=f"{path}:factor", freeze="factor") as trainer:
+        trainer.step()
+        assert equal(trainer.module.get_state("factor"), weights(path, "factor"))
+        assert not equal(trainer.module.get_state("logits"), weights(path, "logits"))
+
+
+def test_what_a_hand_written_model_lacks_is_told(tmp_path):
+    path = source(tmp_path)
+    start = Start.read(f"{path}:main,logit", "logit")
+    with pytest.raises(ModuleError) as error:
+        check(experiment(model=HAND_WRITTEN), tmp_path, start)
+    assert [problem.message for problem in error.value.problems] == [
+        "this model has no part `main`",
+        "this model has no part `logit`; did you mean `logits`?",
+        "this model has no part `logit`; did you mean `logits`?",
+    ]
+    assert [problem.fix for problem in error.value.problems] == [None, None, "freeze='logits'"]
 
 
 class Slow(RLModule):

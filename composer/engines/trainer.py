@@ -122,7 +122,8 @@ class Trainer:
         if self.run is None or self.run.latest() is None:
             self.start.require_fit(module)
             self.start.load(module)
-        module.freeze(self.start.freeze)
+        if self.start.freeze:
+            module.freeze(self.start.freeze)
         return module
 
     def _open_sink(self, resume_step: int) -> None:
