@@ -32,7 +32,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError, core_schema
 
 from composer.errors import ConfigError, Problem, did_you_mean, nearest_first, shown
-from composer.problems import invalid_keys, problems_of
+from composer.problems import invalid_keys, problems_of, told_child
 from composer.problems import invalid_value as invalid_value
 
 T = TypeVar("T")
@@ -359,7 +359,8 @@ def _refuse_unknown_hints(family: Any, hints: Mapping[str, Any]) -> None:
                     key,
                     value,
                     Problem(
-                        f"no {name} has an option `{key}`{did_you_mean(key, known)}",
+                        f"no {name} has an option `{key}`"
+                        + (told_child(family, key, value) or did_you_mean(key, known)),
                         valid=nearest_first(key, known - {"type"}),
                     ),
                 )

@@ -1,5 +1,7 @@
 """The line that mends a wrong value: tried out on the data before it is offered."""
 
+import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -64,6 +66,28 @@ def entry_line(path: str, data: object) -> str:
         key = next((key for key in data if key != "type"), "type")
         path, data = f"{path}.{key}", data[key]
     return line(path, data)
+
+
+def reachable(fix: str | None, prefix: str, loc: Loc) -> str | None:
+    """The same line, where a key on the way has a dot or a blank in it as a mapping.
+
+    `model.encoder.children.a.b=mlp` cannot say that `a.b` is one key;
+    `model.encoder.children={a.b:mlp}` can.
+    """
+    for end, key in enumerate(loc):
+        at_key = join_path(prefix, loc[: end + 1])
+        if isinstance(key, str) and not _PLAIN_KEY.fullmatch(key) and fix:
+            if not re.match(rf"{re.escape(at_key)}[.=]", fix):
+                return fix
+            below, _, text = fix.removeprefix(at_key).partition("=")
+            value = "".join(shlex.split(text))
+            for part in reversed((key, *below.split(".")[1:])):
+                value = f"{{{part}:{value}}}"
+            return f"{join_path(prefix, loc[:end])}={shlex.quote(value)}"
+    return fix
+
+
+_PLAIN_KEY = re.compile(r"[\w-]+")
 
 
 @dataclass(frozen=True)

@@ -123,12 +123,12 @@ def options_by_name(root: Any, data: object, prefix: str) -> dict[str, list[str]
 
 
 def described(owner: Any) -> str:
-    """A config class for people: "encoder `mlp`", "the conv layer"."""
+    """A config class for people: "encoder `mlp`", "the convolution"."""
     if is_of_family(owner):
         if owner is owner.root:
             return f"the {owner.family}"
         return f"{owner.family} `{owner.model_fields['type'].default}`"
-    name = owner.__name__.removesuffix("Config")
+    name = re.sub(r"Config$|\dd$", "", owner.__name__)
     return "the" + re.sub(r"[A-Z]", lambda letter: f" {letter[0].lower()}", name)
 
 

@@ -3,6 +3,7 @@
 import re
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -16,6 +17,7 @@ from composer.fixes import (
     line,
     nearest_numbers,
     other_forms,
+    reachable,
     replaced,
 )
 from composer.places import (
@@ -32,9 +34,18 @@ from composer.places import (
 )
 
 
-def invalid_value(message: str, valid: Iterable[str] = ()) -> PydanticCustomError:
-    """What a field's validator raises: a message, and the names that would have been right."""
-    return PydanticCustomError("problem", "{message}", {"message": message, "valid": tuple(valid)})
+def invalid_value(
+    message: str, valid: Iterable[str] = (), meant: Iterable[object] = ()
+) -> PydanticCustomError:
+    """What a field's validator raises.
+
+    Args:
+        message: What is wrong.
+        valid: The names that would have been right.
+        meant: Values that may have been meant, the likeliest first.
+    """
+    context = {"message": message, "valid": tuple(valid), "meant": tuple(meant)}
+    return PydanticCustomError("problem", "{message}", context)
 
 
 def invalid_keys(*errors: tuple[str, object, Problem], kind: str = "value") -> ValidationError:
@@ -82,7 +93,9 @@ def problems_of(error: ValidationError, root: Any, data: object, path: str = "")
         wrong = Wrong(root, data, details["loc"], details["input"], path)
         entry, problem = _misnamed_entry(details, wrong)
         if problem is None:
-            problems.append(_problem(details, wrong))
+            problem = _problem(details, wrong)
+            fix = reachable(problem.fix, path, wrong.loc)
+            problems.append(replace(problem, fix=fix))
         elif entry not in misnamed:
             misnamed[entry] = problem
             problems.append(problem)
@@ -114,7 +127,9 @@ def _problem(details: Any, wrong: Wrong) -> Problem:
             valid = keys_at(wrong.root, wrong.data, loc)
     kind = context.get("kind")
     if kind == "unknown":
-        fix = _renamed(wrong, nearest(str(loc[-1]), valid))
+        owner = config_at(wrong.root, wrong.data, loc[:-1])
+        is_child = told_child(owner, str(loc[-1]), value)
+        fix = _child_line(wrong) if is_child else _renamed(wrong, nearest(str(loc[-1]), valid))
     elif kind == "unnamed":
         fix = wrong.fix(((*loc, "type"), tag) for tag in valid)
     else:
@@ -129,6 +144,7 @@ def _candidates(
 ) -> Iterator[tuple[Loc, object]]:
     """Places and values that may be right instead, the likeliest first."""
     loc, value = wrong.loc, wrong.value
+    yield from ((loc, form) for form in context.get("meant", ()))
     yield from ((loc, form) for form in other_forms(value))
     yield from _default(wrong, loc)
     yield from ((loc, number) for number in nearest_numbers(value, context))
@@ -204,9 +220,41 @@ def _in_yaml_words(message: str) -> str:
     return re.sub(r"a valid dictionary( or instance of \w+)?", "a mapping", message)
 
 
+def told_child(owner: Any, key: str, value: object) -> str:
+    """What is said of an unknown key that is a child's, for the value is a part; or nothing."""
+    if not is_of_family(owner):
+        return ""
+    known = owner.options() if owner is owner.root else owner.model_fields
+    is_child = "children" in known and _is_part(owner.root, value)
+    return f"; a child is set below `children`, as `children.{key}`" if is_child else ""
+
+
+def _is_part(family: Any, value: object) -> bool:
+    """Whether a value names a part or says its fields, or those of a part inside."""
+    if isinstance(value, Mapping):
+        known = {*family.options(), "type"}
+        items = value.items()
+        return bool(value) and all(key in known or _is_part(family, item) for key, item in items)
+    return isinstance(value, str) and nearest(value, family.tags(), closeness=0.75) is not None
+
+
+def _child_line(wrong: Wrong) -> str:
+    """The line that sets a child, or the first thing that is said of it, below `children`."""
+    family = config_at(wrong.root, wrong.data, wrong.loc[:-1]).root
+    path, value = (*wrong.loc[:-1], "children", wrong.loc[-1]), wrong.value
+    while isinstance(value, Mapping) and (key := next(iter(value))) not in family.options():
+        path, value = (*path, "children", key), value[key]
+    if isinstance(value, str):
+        value = nearest(value, family.tags())
+    return entry_line(join_path(wrong.prefix, path), value)
+
+
 def _unknown_key(owner: Any, wrong: Wrong) -> Problem:
     key, path = str(wrong.loc[-1]), join_path(wrong.prefix, wrong.loc)
     names = [name for name in owner.model_fields if name != "type"]
+    if told := told_child(owner, key, wrong.value):
+        message = f"{described(owner)} has no option `{key}`{told}"
+        return Problem(message, path, wrong.value, valid=tuple(names), fix=_child_line(wrong))
     if not names and (above := stem_of(wrong.loc[:-1])) == wrong.loc[:-1]:
         tag = owner.model_fields["type"].default
         fix = line(join_path(wrong.prefix, above), tag) if above else None

@@ -161,6 +161,7 @@ IMAGES = [
     ("filters=[16,4,2]", SCHEMA, "filters", "[[32,8,4],[64,4,2]]"),
     ("filters=nature", SCHEMA, "filters", "[[32,8,4],[64,4,2]]"),
     ("filters=[[16]]", SCHEMA, "filters[0]", "this has 1 value"),
+    ("filters=[{kernel:3}]", SCHEMA, "filters[0].channels", "the convolution needs `channels`"),
     ("filters=[[16,4,2,same,5]]", SCHEMA, "filters[0]", "this has 5 values"),
     ("filters=[[16,4,2],'8']", SCHEMA, "filters", "each a list"),
     ("filters=[[16,4,2,sama]]", SCHEMA, "filters[0].padding", "did you mean `same`?"),
@@ -231,6 +232,71 @@ def test_an_option_of_what_the_space_rules_out_names_its_owner(word, path, told)
     assert problem.path == path
     assert told in problem.message
     assert problem.valid or problem.fix == f"'~{path}'"
+
+
+NESTED = spaces.Dict(
+    image=IMAGE,
+    many=spaces.Sequence(spaces.Dict(kind=TWO)),
+    cam=spaces.Dict(left=IMAGE),
+)
+KEYS = spaces.Dict({"a.b": TWO, "c d": TWO})
+INSIDE = [
+    # what is observed, the words, the line; it replaces the last of them
+    (NESTED, "model.encoder.image=impala_cnn", "model.encoder.children.image=impala_cnn"),
+    (
+        NESTED,
+        "model/encoder=dict model.encoder.image=impala_cnn",
+        "model.encoder.children.image=impala_cnn",
+    ),
+    (
+        NESTED,
+        "model.encoder.children.cam.left=impala_cnn",
+        "model.encoder.children.cam.children.left=impala_cnn",
+    ),
+    (
+        NESTED,
+        "model.encoder.children.many.element.children.kind=embedding",
+        "model.encoder.children.many.children.element.children.kind=embedding",
+    ),
+    (KEYS, "model.encoder.children={a.b:cnn}", "model.encoder.children='{a.b:one_hot}'"),
+    (
+        KEYS,
+        "model.encoder.children={a.b:{hiden:[3]}}",
+        "model.encoder.children='{a.b:{hidden:[3]}}'",
+    ),
+    (KEYS, "model.encoder.children.a=embedding", "model.encoder.children='{a.b:{type:embedding}}'"),
+]
+
+
+@pytest.mark.usefixtures("nothing_is_built")
+@pytest.mark.parametrize(("observation", "words", "line"), INSIDE)
+def test_a_child_has_a_line_that_reaches_it(observation, words, line):
+    *before, _ = words.split()
+    with pytest.raises(ComposerError) as raised:
+        blueprint(words.split(), observation)
+    (problem,) = raised.value.problems
+    assert problem.fix == line
+    blueprint([*before, *shlex.split(line)], observation)
+
+
+@pytest.mark.usefixtures("nothing_is_built")
+def test_an_option_of_another_part_says_which_word_its_line_replaces():
+    with pytest.raises(ComposerError) as raised:
+        blueprint(["model/encoder=flatten", "model.encoder.children.image=cnn"], NESTED)
+    (problem,) = raised.value.problems
+    line, _, place = problem.fix.partition("   ")
+    assert (line, place) == ("model.encoder=dict", "in place of `model/encoder=flatten`")
+    blueprint([line, "model.encoder.children.image=cnn"], NESTED)
+
+
+@pytest.mark.usefixtures("nothing_is_built")
+@pytest.mark.parametrize("widths", ["[16,32]", "[16,32,64]", "[32]"])
+def test_a_flat_list_of_widths_is_a_convolution_each(widths):
+    odd = spaces.Box(0, 255, (31, 97, 3), np.uint8)
+    fix = refusal([f"model.encoder.filters={widths}"], SCHEMA, odd).fix
+    assert fix.startswith("model.encoder.filters='[[")
+    assert fix.count("3,1,same") == widths.count(",") + 1
+    blueprint(shlex.split(fix), odd)
 
 
 CALLS = [

@@ -49,6 +49,7 @@ def test_train_then_eval_then_resume(
     out = capsys.readouterr().out
     directory = only_run(tmp_path)
     assert f"runs/{directory.name}" in out.replace("\n", "")
+    assert "one update" not in out
     at_the_end = re.findall(r"return (\S+) ± ", out)[-1]
 
     assert main(["eval", str(directory)]) == 0
@@ -59,6 +60,23 @@ def test_train_then_eval_then_resume(
     assert steps == sorted(steps)
     assert steps[-1] >= 1200
     assert len(list((tmp_path / "runs").iterdir())) == 1
+
+
+def test_a_run_of_less_than_an_update_is_told_how_long_it_will_be(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = [
+        "total_steps=50",
+        "algorithm.rollout_steps=32",
+        "env.num_envs=4",
+        "evaluation.episodes=1",
+    ]
+    assert main(["train", *words]) == 0
+    before, told, after = capsys.readouterr().out.partition("one update takes up to 128 steps")
+    assert told
+    assert after.startswith(", more than the 50 to take\n")
+    assert " / 50 " not in before
 
 
 def test_explain_shows_every_part_and_writes_nothing(

@@ -84,7 +84,7 @@ def test_a_kernel_that_is_too_large_names_its_filter():
     assert problem.path == "model.encoder.filters[1].kernel"
     assert problem.message == (
         "only 1×5×5 pixels are left of Box(2, 12, 12, 3) uint8 where this convolution begins, too "
-        "few for its kernel"
+        "few for its kernel\nthe convolutions need 5×6×6 pixels or more"
     )
 
 

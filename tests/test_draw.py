@@ -246,3 +246,22 @@ def test_what_joins_encoders_is_an_encoder():
     space = spaces.Dict(a=spaces.Discrete(3), b=spaces.Discrete(3))
     graph = graph_of(explained(compose(space, spaces.Discrete(2))))
     assert graph.boxes["main.encoder"].lines[0] == "dict encoder"
+
+
+def test_a_mask_goes_to_the_distribution_and_stands_beside_the_heads():
+    space = spaces.Dict(seen=spaces.Discrete(3), action_mask=spaces.MultiBinary(2))
+    graph = graph_of(explained(compose(space, spaces.Discrete(2), algorithm="ppo")))
+    (mask,) = (name for name, box in graph.boxes.items() if box.title == "action_mask")
+    ways = {(arrow.source, arrow.target) for arrow in graph.arrows}
+    assert {way for way in ways if mask in way} == {(mask, "distribution")}
+    places = layout(graph)
+    assert places[mask].x == places["policy"].x
+    assert places["obs"].x == 0
+
+
+def test_a_key_inside_a_key_does_not_look_as_one_of_the_whole_observation():
+    choice = spaces.Discrete(3)
+    inner = spaces.Dict(left=choice, right=choice)
+    space = spaces.Dict(cam=inner, pair=spaces.Tuple((inner, choice)))
+    graph = graph_of(explained(compose(space, choice)))
+    assert [line.partition(":")[0] for line in graph.boxes["obs"].lines] == ["cam", "pair"]

@@ -1,5 +1,6 @@
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from torch.nn import functional
 from composer import Experiment
 from composer.encoders._filters import ChannelNorm
 from composer.encoders.base import EncoderConfig
-from composer.encoders.cnn import CNNEncoderConfig, ConvLayer2d
+from composer.encoders.cnn import CNNEncoderConfig, Convolution2d
 from composer.encoders.mlp import MLPEncoderConfig
 from composer.encoders.one_hot import OneHotEncoderConfig
 from composer.errors import CompositionError, ConfigError
@@ -307,11 +308,11 @@ def test_one_hot_takes_any_integers(dtype):
 
 
 def layer(channels, kernel, stride):
-    return ConvLayer2d(channels=channels, kernel=(kernel, kernel), stride=(stride, stride))
+    return Convolution2d(channels=channels, kernel=(kernel, kernel), stride=(stride, stride))
 
 
 def test_filters_for_84_pixels_are_those_of_the_nature_paper():
-    assert ConvLayer2d.derived((84, 84)) == (layer(32, 8, 4), layer(64, 4, 2), layer(64, 3, 1))
+    assert Convolution2d.derived((84, 84)) == (layer(32, 8, 4), layer(64, 4, 2), layer(64, 3, 1))
 
 
 def test_the_nature_stack_leaves_7_by_7():
@@ -390,6 +391,31 @@ def test_a_kernel_that_is_too_large_names_its_filter():
     message = r"filters\[1\].kernel = \[5, 5\]\s+only 4×4 pixels are left of Box\(20, 20, 3\)"
     with pytest.raises(CompositionError, match=message):
         config.resolve(space)
+
+
+def fits(filters, *sides):
+    space = spaces.Box(0, 255, (1, *sides), np.uint8)
+    try:
+        CNNEncoderConfig.parse({"layout": "chw", "filters": filters}).resolve(space)
+    except CompositionError as error:
+        return re.search(r"the convolutions need (\d+)×(\d+) pixels or more", str(error)).groups()
+    return None
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        [[32, 8, 4], [64, 4, 2], [64, 3, 1]],
+        [[8, [3, 5], [1, 2], "same"], [8, 4, 3]],
+        [[8, 3, 2], [8, [9, 4], 3, "same"]],
+    ],
+)
+def test_the_smallest_image_that_convolutions_take_is_told(filters):
+    height, width = map(int, fits(filters, 1, 1))
+    assert fits(filters, height, width) is None
+    assert (
+        fits(filters, height - 1, width) == fits(filters, height, width - 1) == fits(filters, 1, 1)
+    )
 
 
 def test_filters_may_be_written_short_or_by_axis():
@@ -534,7 +560,7 @@ def test_nature_cnn_is_what_is_derived_for_84_pixels_and_stays_so():
     space = spaces.Box(0, 255, (84, 84, 4), np.uint8)
     assert preset("nature_cnn", space) == CNNEncoderConfig().resolve(space)
     larger = spaces.Box(0, 255, (210, 160, 3), np.uint8)
-    assert preset("nature_cnn", larger).filters == ConvLayer2d.derived((84, 84))
+    assert preset("nature_cnn", larger).filters == Convolution2d.derived((84, 84))
 
 
 def test_dreamer_cnn_leaves_4_by_4_of_64_pixels():

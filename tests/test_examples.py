@@ -11,8 +11,12 @@ import numpy as np
 import pytest
 import yaml
 from gymnasium import spaces
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from composer import Experiment, compose
+from composer.testing import check_distribution
+from composer.testing.strategies import accepted_by
 
 ROOT = Path(__file__).parent.parent
 
@@ -63,6 +67,25 @@ def test_weights_are_carried_from_one_model_to_another(capsys: pytest.CaptureFix
         "the frozen trunk is the first trainer's: True",
         "acts with main, policy, distribution",
     ]
+
+
+def test_plugin_distribution_is_chosen_by_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT / "examples")
+    example("plugin_distribution").main()
+    assert re.search(r"distribution +laplace +2 → 2", capsys.readouterr().out)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.data())
+def test_plugin_distribution_does_what_it_must(data: st.DataObject) -> None:
+    config = example("plugin_distribution").LaplaceConfig()
+    check_distribution(config, data.draw(accepted_by(config)))
+
+
+def test_plugin_space_is_learnt() -> None:
+    assert example("plugin_space").main() >= 0.9  # random actions get 0.25
 
 
 PAGES = ("README.md", "docs/testing.md", "docs/custom_modules.md")

@@ -4,17 +4,20 @@ import json
 import re
 from dataclasses import asdict, dataclass
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
 from torch import nn
 
-from composer import compose
+from composer import Experiment, compose
 from composer.blueprint.explain import explained
 from composer.blueprint.measure import measure
 from composer.blueprint.text import plain, styled
 from composer.cli.main import main
+from composer.spaces import is_ragged
 
 VECTOR = spaces.Box(-1, 1, (4,), np.float32)
 IMAGE = spaces.Box(0, 255, (84, 84, 4), np.uint8)
@@ -228,6 +231,57 @@ def test_the_line_in_the_reason_of_a_child_is_the_childs():
     assert "model/encoder=flatten" in parts["main.encoder"].reason
     line = "model.distribution.children.pair=autoregressive"
     assert line in parts["distribution.pair"].reason
+
+
+class Zoo(gym.Env):
+    """Spaces of every kind inside one another."""
+
+    observation_space = spaces.Dict(
+        pair=spaces.Tuple((TWO, spaces.Dict(frames=IMAGE, many=spaces.Discrete(2000)))),
+        said=spaces.Tuple((spaces.Text(4), TWO)),
+        row=spaces.Sequence(spaces.Dict(words=spaces.Text(3), real=REAL)),
+        net=spaces.Graph(REAL, None),
+        grid=spaces.Box(-1, 1, (5, 6), np.float32),
+    )
+    action_space = spaces.Dict(arm=REAL, inner=spaces.Tuple((TWO, REAL)))
+
+
+def lines_of(part):
+    return re.findall(r"\bmodel[./]\S+=\w+", part.reason)
+
+
+def test_every_line_in_the_reasons_of_nested_parts_changes_the_part_that_names_it(monkeypatch):
+    monkeypatch.setitem(gym.registry, "Zoo-v0", EnvSpec("Zoo-v0", entry_point=Zoo))
+    usual = Experiment.load(["env.id=Zoo-v0"]).blueprint
+    by_name = usual.by_name
+    main_parts = [
+        part
+        for part in explained(usual).parts
+        if not part.name.startswith("critic") and lines_of(part)
+    ]
+    kinds = {"cnn", "mlp", "embedding", "dict", "tuple", "text", "sequence", "graph", "joint"}
+    assert {part.type for part in main_parts} == kinds
+    for part in main_parts:
+        for line in lines_of(part):
+            if line.endswith("flatten") and is_ragged(by_name[part.name].space):
+                assert f"{line} makes one vector of all, if none varies in length" in part.reason
+                continue
+            blueprint = Experiment.load(["env.id=Zoo-v0", line]).blueprint
+            path, value = line.split("=")
+            config = blueprint.by_name[part.name].to_data()["config"]
+            chosen = config["pool"] if path.endswith(".pool") else config
+            assert chosen["type"] == value
+
+
+def test_a_mask_in_the_observation_is_told_where_there_is_one():
+    masked = spaces.Dict(seen=VECTOR, action_mask=spaces.MultiBinary(2))
+    explanation = explained(compose(masked, TWO, algorithm="ppo"))
+    line = "action mask  the observation's `action_mask`, which is not encoded\n"
+    assert line in plain(explanation)
+    assert asdict(explanation)["mask_key"] == "action_mask"
+    unmasked = explained(compose(spaces.Dict(seen=VECTOR), TWO, algorithm="ppo"))
+    assert unmasked.mask_key is None
+    assert "mask" not in plain(unmasked)
 
 
 def test_what_is_said_of_the_children_is_not_repeated_for_all_of_them(capsys):

@@ -1,5 +1,6 @@
 """The command line's words → a dict with origins."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 
 from composer.errors import ConfigError, Problem
+from composer.experiment import Experiment
 from composer.loading import hydra_words, load, options, override
 
 
@@ -519,3 +521,126 @@ def test_a_complete_configuration_may_get_another_environment_id():
 def test_loading_does_not_import_torch():
     code = "import sys, composer.loading as l; l.load([]); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent.parent)
+
+
+# A part that is named by a word, and has fields
+
+
+NAMED = [
+    ("model.encoder.children.image=impala_cnn", "model.encoder.children.image.hidden=[64]"),
+    ("model.encoder.children.a.children.b=mlp", "model.encoder.children.a.children.b.hidden=[64]"),
+    ("model.encoder.children={image: impala_cnn}", "model.encoder.children.image.hidden=[64]"),
+    ("model.encoder.children.image=impala_cnn", "model.encoder.children={image: {hidden: [64]}}"),
+    ("model.encoder.combine=attention", "model.encoder.combine.heads=3"),
+    ("model.encoder.pool=attention", "model.encoder.pool.heads=3"),
+    ("model.distribution.children.steer=beta", "model.distribution.children.steer.hidden=[64]"),
+    ("model.trunks.critic.encoder=mlp", "model.trunks.critic.encoder.hidden=[64]"),
+    ("model.encoder.kernel_initializer=orthogonal", "model.encoder.kernel_initializer.gain=2"),
+    ("catalog.observation.image.use=impala_cnn", "catalog.observation.image.use.hidden=[64]"),
+]
+
+
+def part_of(data, words):
+    """The mapping that two words are about."""
+    fields = [path.partition("=")[0].split(".") for path in words]
+    for part in max((path for path in fields), key=len)[:-1]:
+        data = data[part]
+    return data.get("image", data)
+
+
+@pytest.mark.parametrize("words", [*NAMED, *(words[::-1] for words in NAMED)], ids=str)
+def test_a_part_named_by_a_word_keeps_its_fields_in_any_order(words):
+    loaded = load(words)
+    part = part_of(loaded.data, words)
+    name = next(word for word in words if "[" not in word and not word[-1].isdigit())
+    assert part["type"] == name.rstrip("}").replace(": ", "=").rpartition("=")[2]
+    assert len(part) == 2
+
+
+def test_auto_keeps_the_fields_typed_beside_it_in_any_order():
+    words = ["model.encoder.children.image=auto", "model.encoder.children.image.hidden=[64]"]
+    for typed in (words, words[::-1]):
+        assert load(typed).data["model"]["encoder"]["children"] == {"image": {"hidden": [64]}}
+
+
+def test_auto_takes_away_what_a_file_says():
+    assert load(["model=separate", "model.trunks=auto"]).data["model"]["trunks"] == "auto"
+
+
+def test_a_part_named_in_a_file_keeps_its_name_beside_a_typed_field(conf):
+    text = "# @package _global_\nmodel: {encoder: {children: {image: impala_cnn}}}\n"
+    conf("experiment/mine", text)
+    word = "model.encoder.children.image.hidden=[64]"
+    loaded = load(["experiment=mine", word], "conf")
+    children = loaded.data["model"]["encoder"]["children"]
+    assert children == {"image": {"type": "impala_cnn", "hidden": [64]}}
+    path = "model.encoder.children.image"
+    assert loaded.origin(f"{path}.type") == "conf/experiment/mine.yaml:2"
+    assert loaded.origin(f"{path}.hidden") == f"{word} (command line)"
+
+
+def test_fields_in_a_file_stay_beside_a_typed_name(conf):
+    text = "# @package _global_\nmodel: {encoder: {children: [mlp, {hidden: [64]}]}}\n"
+    conf("experiment/mine", text)
+    words = ["model.encoder.children.0.hidden=[3]", "model.encoder.children.1=mlp"]
+    assert load(["experiment=mine", *words], "conf").data["model"]["encoder"]["children"] == [
+        {"type": "mlp", "hidden": [3]},
+        {"hidden": [64], "type": "mlp"},
+    ]
+
+
+def test_the_arguments_of_an_environment_are_no_parts(conf):
+    conf("experiment/mine", "# @package _global_\nenv: {kwargs: {a: {b: 1}, c: x}}\n")
+    words = ["experiment=mine", "env.kwargs.a=y", "env.kwargs.c.d=2"]
+    assert load(words, "conf").data["env"]["kwargs"] == {"a": "y", "c": {"d": 2}}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("env.kwargs.a=x", "env.kwargs.a.b=1"),
+        ("model.encoder.norm=null", "model.encoder.norm.x=1"),
+        ("algorithm.lr=0.1", "algorithm.lr.start=0.2"),
+        ("model.encoder.children.a=cnn", "model.encoder.children.a.type=mlp"),
+    ],
+)
+def test_a_plain_value_and_something_below_it_cannot_both_be(words):
+    for typed in (words, words[::-1]):
+        problem = problem_of(*typed)
+        assert problem.message == f"`{words[0]}` and `{words[1]}` cannot both be: give one"
+        assert problem.fix == words[1]
+
+
+def test_a_file_whose_fields_take_away_a_name_is_refused(conf):
+    G = "# @package _global_\n"
+    conf("experiment/one", G + "model: {encoder: {children: {image: impala_cnn}}}\n")
+    text = "defaults: [one]\nmodel: {encoder: {children: {image: {SAYhidden: [64]}}}}\n"
+    conf("experiment/mine", G + text.replace("SAY", ""))
+    problem = problem_of("experiment=mine", config_dir="conf")
+    assert problem.message.startswith("takes away `impala_cnn`, which another file gives")
+    assert (problem.origin, problem.fix) == (
+        "conf/experiment/mine.yaml:3",
+        "image: {type: impala_cnn}",
+    )
+    conf("experiment/mine", G + text.replace("SAY", "type: impala_cnn, "))
+    children = load(["experiment=mine"], "conf").data["model"]["encoder"]["children"]
+    assert children == {"image": {"type": "impala_cnn", "hidden": [64]}}
+
+
+@pytest.mark.parametrize(
+    ("word", "line"),
+    [
+        ("env=atari=pong", "env=atari/pong"),
+        ("model=encoder=cnn", "model/encoder=cnn"),
+        ("env=Pong-v5", "env=atari/pong"),
+        ("env=SpaceInvaders-v5", "env=atari/space_invaders"),
+        ("env=LunarLander-v3", "env.id=LunarLander-v3"),
+        ('model.encoder.children={"a.b": mlp}', "'model.encoder.children={a.b: mlp}'"),
+    ],
+)
+def test_a_word_in_another_notation_has_the_line_in_ours(word, line):
+    with pytest.raises(ConfigError) as raised:
+        Experiment.load([word])
+    (problem,) = raised.value.problems
+    assert problem.fix == line
+    load(shlex.split(line))

@@ -10,6 +10,7 @@ from stable_baselines3.common.policies import ActorCriticCnnPolicy, ActorCriticP
 from torch import nn
 
 from composer import Columns, Experiment
+from composer.errors import CompositionError
 
 VECTOR = spaces.Box(-np.inf, np.inf, (4,), np.float32)
 IMAGE = spaces.Box(0, 255, (4, 84, 84), np.uint8)
@@ -181,3 +182,23 @@ def test_cleanrl_and_sb3_have_the_same_networks(observation):
 def test_a_hint_changes_what_the_preset_chose(name):
     blueprint = composed(VECTOR, TWO, f"model={name}", "model.encoder.hidden=[3]")
     assert blueprint.by_name["main.encoder"].config.hidden == (3,)
+
+
+def test_an_image_too_small_for_sb3s_network_blames_the_preset_once():
+    small = spaces.Box(0, 255, (16, 16, 3), np.uint8)
+    with pytest.raises(CompositionError) as error:
+        composed(spaces.Dict(left=small, right=small), TWO, "model=sb3")
+    (problem,) = error.value.problems
+    assert problem.path == "catalog.observation.image.use.filters[1].kernel"
+    assert "need 36×36 pixels or more" in problem.message
+    assert problem.origin.startswith("composer/conf/model/sb3.yaml:")
+    assert composed(spaces.Dict(left=small, right=small), TWO, "model=sb3", problem.fix)
+
+
+def test_the_users_own_filters_are_blamed_where_they_stand():
+    small = spaces.Box(0, 255, (16, 16, 3), np.uint8)
+    with pytest.raises(CompositionError) as error:
+        composed(small, TWO, "model=sb3", "model.encoder.filters=[[8,30]]")
+    (problem,) = error.value.problems
+    assert problem.path == "model.encoder.filters[0].kernel"
+    assert problem.fix == "model.encoder.filters=auto"

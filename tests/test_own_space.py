@@ -1,7 +1,9 @@
-"""A plugin with a space class of its own, an encoder for it, and a rule that chooses that."""
+"""A space class of one's own, an encoder for it, and a rule that chooses that: an example's."""
 
 import json
+import shutil
 import sys
+from pathlib import Path
 
 import gymnasium as gym
 import pytest
@@ -12,92 +14,7 @@ from composer.engines.trainer import Trainer
 from composer.module.rl_module import RLModule
 from composer.spaces import batch, space_from_data, space_to_data
 
-PLUGIN = '''
-from typing import Literal
-
-import gymnasium as gym
-import numpy as np
-from torch import nn
-
-from composer.encoders.base import EncoderConfig
-from composer.layers import HiddenLayers
-from composer.spaces import register_space
-
-
-class Wind(gym.Space):
-    """`points` points of the compass by name: "n", "ne", …"""
-
-    NAMES = ("n", "ne", "e", "se", "s", "sw", "w", "nw")
-
-    def __init__(self, points=8):
-        super().__init__()
-        self.points = points
-
-    def sample(self, mask=None, probability=None):
-        return str(self.np_random.choice(self.NAMES[: self.points]))
-
-    def contains(self, x):
-        return x in self.NAMES[: self.points]
-
-    def __eq__(self, other):
-        return isinstance(other, Wind) and other.points == self.points
-
-
-def directions(space, samples):
-    angles = np.array([Wind.NAMES.index(name) for name in samples]) * np.pi / 4
-    return np.stack([np.sin(angles), np.cos(angles)], -1).astype(np.float32)
-
-
-register_space(
-    Wind,
-    to_data=lambda space: {"points": space.points},
-    from_data=lambda data: Wind(**data),
-    batch=directions,
-)
-
-
-class WindEncoderConfig(HiddenLayers, EncoderConfig):
-    """Linear layers over the direction."""
-
-    type: Literal["wind_rose"] = "wind_rose"
-
-    def refusal(self, space):
-        return None if isinstance(space, Wind) else "`wind_rose` takes a Wind"
-
-    def out_dim(self, space):
-        return self.width(2)
-
-    def build(self, space):
-        return self.stack(2)
-
-
-class Sailing(gym.Env):
-    """To sail against the wind pays 1."""
-
-    def __init__(self):
-        self.observation_space = gym.spaces.Dict(
-            now=Wind(4), before=gym.spaces.Sequence(Wind(8)), speed=gym.spaces.Box(0, 1, (1,))
-        )
-        self.action_space = gym.spaces.Discrete(4)
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.course = int(self.np_random.integers(4))
-        return self._observe(), {}
-
-    def step(self, action):
-        return self._observe(), float(action == self.course), True, False, {}
-
-    def _observe(self):
-        return {
-            "now": Wind.NAMES[self.course],
-            "before": Wind.NAMES[: int(self.np_random.integers(3))],
-            "speed": np.ones(1, np.float32),
-        }
-
-
-gym.register("Sailing-v0", entry_point=Sailing)
-'''
+PLUGIN = Path(__file__).parent.parent / "examples" / "plugin_space.py"
 RULES = """
 defaults: [default, _self_]
 observation:
@@ -106,17 +23,17 @@ observation:
     use: {type: wind_rose, hidden: [16]}
     why: a wind has a direction
 """
-WORDS = ["plugins=[weather]", "catalog=mine", "env.id=weather:Sailing-v0", "env.num_envs=4"]
+WORDS = ["plugins=[plugin_space]", "catalog=mine", "env.id=Sailing-v0", "env.num_envs=4"]
 SMALL = ["total_steps=128", "algorithm.rollout_steps=8", "algorithm.num_minibatches=2"]
 
 
 @pytest.fixture
 def sailing(conf, tmp_path):
     """The experiment, from a user's own directory."""
-    (tmp_path / "weather.py").write_text(PLUGIN)
+    shutil.copy(PLUGIN, tmp_path)
     conf("catalog/mine", RULES)
     yield Experiment.load([*WORDS, *SMALL], config_dir=tmp_path / "conf")
-    sys.modules.pop("weather", None)
+    sys.modules.pop("plugin_space", None)
     gym.registry.pop("Sailing-v0", None)
 
 

@@ -65,6 +65,10 @@ class AlgorithmConfig(Family, family="algorithm"):
         """What is wrong with the hyperparameters for this many environments."""
         return []
 
+    def update_steps(self, num_envs: int) -> int:
+        """Environment steps that one update takes, at most; training ends with a whole one."""
+        return 1
+
     @abstractmethod
     def build(self, module: RLModule, generator: torch.Generator) -> "Algorithm":
         """The learner of a module.
@@ -86,6 +90,9 @@ class OnPolicyConfig(AlgorithmConfig):
     """λ of generalised advantage estimation."""
     reward_scaling: Literal["none", "running"] = "none"
     """Divide rewards by the running standard deviation of the discounted return."""
+
+    def update_steps(self, num_envs: int) -> int:
+        return self.rollout_steps * num_envs
 
 
 class Algorithm(ABC):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from composer.blueprint.measure import Cost, measure
 from composer.blueprint.nodes import DistributionNode, JointNode, Node
 from composer.config import Auto, Config
+from composer.masks import mask_key
 from composer.places import choice_of
 from composer.spaces import describe
 
@@ -77,6 +78,8 @@ class Explanation:
     fingerprint: str
     settings: tuple[Setting, ...] = ()
     """What the experiment sets beside the parts' own fields."""
+    mask_key: str | None = None
+    """The key of the observation that is not encoded, for it masks the actions."""
 
 
 def explained(
@@ -104,6 +107,7 @@ def explained(
         drops=blueprint.non_inference_parts,
         fingerprint=blueprint.fingerprint,
         settings=tuple(s for s in changed if s.path not in shown and s.name != "children"),
+        mask_key=mask_key(blueprint.observation_space, blueprint.action_space),
     )
 
 
@@ -133,8 +137,12 @@ def _part(
 
 
 def _reason(node: Node, place: str) -> str:
-    """Why; a line that the catalog has for a whole encoder, as it is typed for this part."""
-    return re.sub(r"\bmodel/(encoder|distribution)=", f"{choice_of(place)}=", str(node.reason))
+    """Why; lines that the catalog has for a whole encoder, as they are typed for this part."""
+
+    def typed(said: re.Match[str]) -> str:
+        return (choice_of(place) if said[1] == "=" else place) + said[1]
+
+    return re.sub(r"\bmodel[/.](?:encoder|distribution)([=.])", typed, str(node.reason))
 
 
 def _type(

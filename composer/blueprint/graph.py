@@ -53,7 +53,7 @@ COLOURS = {
 }
 OTHER = "#64748b"
 """The colour of a kind that has none of its own."""
-_ACTIONS = "actions"
+_ACTIONS, _MASK = "actions", "action mask"
 _SAID = {"combine": "encoder", "joint": "distribution"}
 """What a kind is for people, where it is another word."""
 
@@ -75,6 +75,9 @@ def graph_of(explanation: Explanation) -> Graph:
         for name in part.inputs
     ]
     acting = [part.name for part in explanation.parts if _acts(part) and not part.read_by]
+    if acting and explanation.mask_key:
+        boxes[_MASK] = Box(explanation.mask_key, ("of obs, not encoded",), "space")
+        arrows += [Arrow(_MASK, name) for name in acting]
     if acting:
         boxes[_ACTIONS] = Box(_ACTIONS, _folded(explanation.action), "space")
         arrows += [Arrow(name, _ACTIONS) for name in acting]
@@ -107,7 +110,19 @@ def _box(part: Part) -> Box:
 
 def _folded(space: str) -> tuple[str, ...]:
     """A space on lines of its own, one for each key of a Dict."""
-    keys = re.split(r", (?=\w+: )", space.removeprefix("Dict(").removesuffix(")"))
-    if len(keys) > 1:
-        return tuple(textwrap.shorten(key, 40, placeholder=" …") for key in keys)
+    inside = re.fullmatch(r"Dict\((.+)\)", space)
+    if inside:
+        return tuple(textwrap.shorten(key, 40, placeholder=" …") for key in _entries(inside[1]))
     return tuple(textwrap.wrap(space, 30, max_lines=5, placeholder=" …"))
+
+
+def _entries(text: str) -> list[str]:
+    """What stands between commas, those within brackets aside."""
+    entries, depth = [""], 0
+    for letter in text:
+        depth += (letter in "([{") - (letter in ")]}")
+        if letter == "," and not depth:
+            entries.append("")
+        else:
+            entries[-1] += letter
+    return [entry.strip() for entry in entries]

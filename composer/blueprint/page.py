@@ -72,7 +72,10 @@ def picture(graph: Graph) -> str:
 
 
 def layout(graph: Graph) -> dict[str, Place]:
-    """A column for each step of the longest way to a box; in it, boxes near what they read."""
+    """A column for each step of the longest way to a box; in it, boxes near what they read.
+
+    A box that reads nothing stands just before the first that reads it.
+    """
     sources: dict[str, list[str]] = defaultdict(list)
     for arrow in graph.arrows:
         sources[arrow.target].append(arrow.source)
@@ -85,7 +88,9 @@ def layout(graph: Graph) -> dict[str, Place]:
 
     by_column: dict[int, list[str]] = defaultdict(list)
     for name in graph.boxes:
-        by_column[column(name)].append(name)
+        readers = [column(arrow.target) for arrow in graph.arrows if arrow.source == name]
+        first = min(readers, default=1) - 1
+        by_column[column(name) if sources[name] else first].append(name)
     sizes = {name: _size(box) for name, box in graph.boxes.items()}
     heights = {i: sum(sizes[n][1] + GAP_Y for n in names) - GAP_Y for i, names in by_column.items()}
     tallest = max(heights.values())

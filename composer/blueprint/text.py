@@ -37,10 +37,12 @@ def styled(
         width: Letters to a line.
         every_setting: Show all that a part leaves at its defaults, not only a line of it.
     """
+    mask = f"the observation's `{explanation.mask_key}`, which is not encoded"
     yield from fields(
         {
             "observation": explanation.observation,
             "action": explanation.action,
+            **({"action mask": mask} if explanation.mask_key else {}),
             "algorithm": explanation.algorithm or "none: a policy head only",
         },
         width,

@@ -1,6 +1,7 @@
 """Catalog: picks an encoder for an observation space, a distribution for an action space."""
 
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import resources
@@ -17,7 +18,7 @@ from composer.config import Auto
 from composer.distributions.base import DistributionConfig
 from composer.encoders.base import EncoderConfig
 from composer.errors import CompositionError, Problem, at_path, did_you_mean, nearest_first
-from composer.fixes import entry_line
+from composer.fixes import entry_line, reachable
 from composer.places import choice_of
 from composer.problems import either
 from composer.spaces import describe, facts
@@ -79,7 +80,7 @@ class Catalog:
         Raises:
             CompositionError: If no rule applies, or the encoder cannot take the space.
         """
-        tree = _Tree(EncoderConfig, self.rules.observation, algorithm, trunk)
+        tree = _Tree(EncoderConfig, "observation", self.rules.observation, algorithm, trunk)
         return tree.choose(space, wanted, key, path)
 
     def distribution(
@@ -92,7 +93,7 @@ class Catalog:
         path: str = "model.distribution",
     ) -> Choice[DistributionConfig]:
         """The resolved distribution for an action space, and why; as `encoder`."""
-        tree = _Tree(DistributionConfig, self.rules.action, algorithm, "main")
+        tree = _Tree(DistributionConfig, "action", self.rules.action, algorithm, "main")
         return tree.choose(space, wanted, key, path)
 
 
@@ -101,6 +102,8 @@ class _Tree(Generic[Part]):
     """The rules of one family, and whom they choose for."""
 
     family: type[Part]
+    side: str
+    """Where the rules stand in the catalog: `observation` or `action`."""
     rules: Mapping[str, ObservationRule | ActionRule | None]
     algorithm: str | None
     trunk: str
@@ -110,6 +113,7 @@ class _Tree(Generic[Part]):
     ) -> Choice[Part]:
         """What the user gave, or what the first rule that applies does; completed for the space."""
         config: Any
+        own: dict[str, str] = {}
         if wanted is not None and not isinstance(wanted, Auto):
             config, reason = wanted, GIVEN
         else:
@@ -117,6 +121,8 @@ class _Tree(Generic[Part]):
             name = tried[-1].rule
             reason = Reason(kind="rule", name=name, why=rule.why, tried=tried)
             hints = wanted.hints if wanted is not None else {}
+            place = f"catalog.{self.side}.{name}.use"
+            own = dict.fromkeys(rule.use.model_fields_set - hints.keys() - {"type"}, place)
             config = _with_hints(self.family, name, rule, hints, space, path)
         if refusal := config.refusal(space):
             chosen = "" if reason is GIVEN else f" (chosen by rule `{reason.name}`)"
@@ -125,7 +131,7 @@ class _Tree(Generic[Part]):
         try:
             config = config.resolve(space)
         except CompositionError as error:
-            problems = (_below(problem, path, config.type) for problem in error.problems)
+            problems = (_below(problem, own, path, config.type) for problem in error.problems)
             raise CompositionError(*problems) from None
         if not isinstance(config, Composite):
             return Choice(config, reason)
@@ -146,7 +152,11 @@ class _Tree(Generic[Part]):
             try:
                 chosen[name] = self.choose(child, config.children.get(name), *inside)
             except CompositionError as error:
-                problems += error.problems
+                found = (
+                    replace(problem, fix=reachable(problem.fix, path, ("children", name)))
+                    for problem in error.problems
+                )
+                problems += [new for new in found if new not in problems]
         if problems:
             raise CompositionError(*problems)
         return chosen
@@ -195,12 +205,13 @@ def _no_child(name: str, config: Any, space: gym.Space, path: str) -> Problem:
     keys = nearest_first(name, config.child_spaces(space))
     child = config.children[name]
     said = child.brief() if isinstance(child, Auto) else child.model_dump(exclude_unset=True)
+    fix = entry_line(f"{path}.children.{keys[0]}", said) if keys else None
     return Problem(
         f"{describe(space)} has no part `{name}`{did_you_mean(name, keys)}",
         path=f"{path}.children.{name}",
         value=said,
         valid=keys,
-        fix=entry_line(f"{path}.children.{keys[0]}", said) if keys else None,
+        fix=reachable(fix, path, ("children", *keys[:1])),
     )
 
 
@@ -211,12 +222,20 @@ def _unfit(config: Any, refusal: str, space: gym.Space, path: str, usual: Sequen
     return Problem(refusal, path=path, value=config.type, valid=fitting, fix=fix)
 
 
-def _below(problem: Problem, path: str, tag: str) -> Problem:
-    """What a part says of its own options, as a problem of the whole configuration."""
+def _below(problem: Problem, by_rule: Mapping[str, str], path: str, tag: str) -> Problem:
+    """What a part says of its own options, as a problem of the whole configuration.
+
+    Args:
+        problem: The part's.
+        by_rule: The options that a rule set, and where it stands.
+        path: Where the part stands, whose own all other options are.
+        tag: The part's type.
+    """
     if not problem.path:
         return replace(problem, path=path, value=tag)
-    fix = problem.fix and f"{path}.{problem.fix}"
-    return replace(at_path(problem, path), fix=fix)
+    place = by_rule.get(re.split(r"[.\[]", problem.path)[0], path)
+    fix = problem.fix and f"{place}.{problem.fix}"
+    return replace(at_path(problem, place), fix=fix)
 
 
 def fitting_types(family: Any, space: gym.Space) -> tuple[str, ...]:

@@ -143,5 +143,6 @@ def unknown_verb(words: Sequence[str], verbs: Iterable[str]) -> UsageError:
 
 def newest_runs() -> list[str]:
     """The runs below `runs/`, the newest first."""
-    found = [path.parent for path in Path("runs").glob("*/experiment.json")]
-    return [str(path) for path in sorted(found, key=lambda path: -path.stat().st_mtime)]
+    found = Path("runs").glob("*/experiment.json")
+    newest_first = sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
+    return [str(path.parent) for path in newest_first]

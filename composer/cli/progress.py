@@ -57,6 +57,13 @@ class ProgressView(Callback):
     def on_start(self, trainer: Any) -> None:
         self.first_step = trainer.progress.env_steps
         self.started = time.perf_counter()
+        update = trainer.config.algorithm.update_steps(trainer.config.env.num_envs)
+        if (left := self.total_steps - self.first_step) < update:
+            self.console.print(
+                f"one update takes up to {update:,} steps, more than the {left:,} to take",
+                soft_wrap=True,
+                highlight=False,
+            )
         if self.console.is_terminal:
             self.task = self.bar.add_task(
                 "steps", total=self.total_steps, completed=self.first_step

@@ -24,7 +24,7 @@ PADDED = {
 _WORDS = {2: "two", 3: "three"}
 
 
-class ConvLayer(Config):
+class Convolution(Config):
     """One convolution; `[32, 8, 4]` is short for 32 channels, kernel 8, stride 4."""
 
     channels: Size
@@ -61,6 +61,13 @@ class ConvLayer(Config):
         if self.padding == "same":
             return tuple(math.ceil(size / stride) for size, _, stride in axes)
         return tuple((size - kernel) // stride + 1 for size, kernel, stride in axes)
+
+    def least_sizes(self, out: Sequence[int]) -> list[int]:
+        """The smallest sizes before the convolution that leave as many as `out` after it."""
+        axes = zip(out, self.kernel, self.stride, strict=True)
+        if self.padding == "same":  # of which half a kernel at most lies beyond the edge
+            return [max((o - 1) * stride + 1, -(-kernel // 2)) for o, kernel, stride in axes]
+        return [(o - 1) * stride + kernel for o, kernel, stride in axes]
 
     def pads(self, sizes: Sequence[int]) -> tuple[int, ...]:
         """Before and behind each axis, the last axis first, so that a stride of 1 keeps sizes."""
@@ -100,7 +107,7 @@ def per_axis(*names: str) -> BeforeValidator:
     return BeforeValidator(spread, json_schema_input_type=Size | each)
 
 
-def shorthand(layer: type[ConvLayer]) -> BeforeValidator:
+def shorthand(layer: type[Convolution]) -> BeforeValidator:
     """Takes a convolution that is written as a list."""
     return BeforeValidator(_layer, json_schema_input_type=layer | Listed[Any])
 
@@ -116,11 +123,22 @@ def _layer(value: object) -> object:
     return dict(zip(("channels", "kernel", "stride", "padding"), value, strict=False))
 
 
+_USUAL_KERNEL = 8
+"""In a flat list of whole numbers, greater ones are channels: each of a convolution of its own."""
+
+
 def _layers(value: object) -> object:
     is_list = isinstance(value, list | tuple)
-    if is_list and all(isinstance(item, list | tuple | Mapping | ConvLayer) for item in value):
+    if is_list and all(isinstance(item, list | tuple | Mapping | Convolution) for item in value):
         return value
-    raise invalid_value("expected a list of convolutions, each a list: [[32,8,4],[64,4,2]]")
+    items = list(value) if isinstance(value, list | tuple) else []
+    is_flat = all(type(item) is int and item > 0 for item in items)
+    is_one = is_flat and 1 < len(items) < 4 and max(items[1:]) <= _USUAL_KERNEL
+    widths = items if is_flat and not is_one else []
+    raise invalid_value(
+        "expected a list of convolutions, each a list: [[32,8,4],[64,4,2]]",
+        meant=[[[width, 3, 1, "same"] for width in widths]] if widths else [],
+    )
 
 
 LISTED = BeforeValidator(_layers)
@@ -130,7 +148,7 @@ LISTED = BeforeValidator(_layers)
 class FilteredConfig(ConvolvedConfig):
     """Convolutions one after the other."""
 
-    layer: ClassVar[type[ConvLayer]]
+    layer: ClassVar[type[Convolution]]
     unit: ClassVar[str] = "pixel"
 
     filters: Any = Auto()
@@ -167,7 +185,8 @@ class FilteredConfig(ConvolvedConfig):
                 raise CompositionError(
                     Problem(
                         f"only {self._counted(sizes)} left of {describe(space)} where this "
-                        "convolution begins, too few for its kernel",
+                        "convolution begins, too few for its kernel\n"
+                        f"the convolutions need {self._least()} or more",
                         path=f"filters[{index}].kernel",
                         value=layer.kernel,
                         fix="filters=auto",
@@ -175,6 +194,13 @@ class FilteredConfig(ConvolvedConfig):
                 )
             channels, sizes = layer.channels, out
         return channels, *sizes
+
+    def _least(self) -> str:
+        """The smallest sizes that all convolutions fit: `36×36 pixels`."""
+        sizes = [1] * len(self.filters[0].kernel)
+        for layer in reversed(self.filters):
+            sizes = layer.least_sizes(sizes)
+        return f"{'×'.join(map(str, sizes))} {self.unit}s"
 
     def _counted(self, sizes: Sequence[int]) -> str:
         verb = " is" if math.prod(sizes) == 1 else "s are"

@@ -5,21 +5,21 @@ from typing import Annotated, ClassVar, Literal, Self
 import gymnasium as gym
 
 from composer.config import Auto, AutoOr, Listed
-from composer.encoders._filters import LISTED, ConvLayer, FilteredConfig, per_axis, shorthand
+from composer.encoders._filters import LISTED, Convolution, FilteredConfig, per_axis, shorthand
 from composer.encoders._image import ImageEncoderConfig
 
 PerAxis = Annotated[tuple[int, int], per_axis("height", "width")]
 """A size for both axes, or one for height and one for width."""
 
 
-class ConvLayer2d(ConvLayer):
+class Convolution2d(Convolution):
     """One convolution; `[32, 8, 4]` is short for 32 channels, kernel 8, stride 4."""
 
     kernel: PerAxis
     stride: PerAxis = (1, 1)
 
 
-Filters = Annotated[Listed[Annotated[ConvLayer2d, shorthand(ConvLayer2d)]], LISTED]
+Filters = Annotated[Listed[Annotated[Convolution2d, shorthand(Convolution2d)]], LISTED]
 
 
 class CNNEncoderConfig(ImageEncoderConfig, FilteredConfig):
@@ -28,7 +28,7 @@ class CNNEncoderConfig(ImageEncoderConfig, FilteredConfig):
     Bytes and other ranges that start at 0 are scaled to [0, 1] inside the module.
     """
 
-    layer: ClassVar[type[ConvLayer]] = ConvLayer2d
+    layer: ClassVar[type[Convolution]] = Convolution2d
 
     type: Literal["cnn"] = "cnn"
     filters: AutoOr[Filters] = Auto()

@@ -6,28 +6,28 @@ import gymnasium as gym
 from gymnasium import spaces
 
 from composer.config import Auto, AutoOr, Listed
-from composer.encoders._filters import LISTED, ConvLayer, FilteredConfig, per_axis, shorthand
+from composer.encoders._filters import LISTED, Convolution, FilteredConfig, per_axis, shorthand
 from composer.spaces import describe
 
 OneAxis = Annotated[tuple[int], per_axis("time")]
 """A number of steps."""
 
 
-class ConvLayer1d(ConvLayer):
+class Convolution1d(Convolution):
     """One convolution; `[32, 8, 4]` is short for 32 channels, kernel 8, stride 4."""
 
     kernel: OneAxis
     stride: OneAxis = (1,)
 
 
-Filters = Annotated[Listed[Annotated[ConvLayer1d, shorthand(ConvLayer1d)]], LISTED]
+Filters = Annotated[Listed[Annotated[Convolution1d, shorthand(Convolution1d)]], LISTED]
 
 
 class Conv1DEncoderConfig(FilteredConfig):
     """Convolutions over time, derived from the number of steps, over a Box of rank 2."""
 
     axes: ClassVar[tuple[str, ...]] = ("c", "t")
-    layer: ClassVar[type[ConvLayer]] = ConvLayer1d
+    layer: ClassVar[type[Convolution]] = Convolution1d
     unit: ClassVar[str] = "time step"
 
     type: Literal["conv1d"] = "conv1d"

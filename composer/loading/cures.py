@@ -11,7 +11,8 @@ from hydra.errors import HydraException
 
 from composer.errors import Problem, line_to_type, nearest
 from composer.loading.files import ConfigFiles
-from composer.loading.words import on_command_line
+from composer.loading.naming import FREE
+from composer.loading.words import Typed, on_command_line
 
 
 def parsed(word: str) -> Override | None:
@@ -93,7 +94,7 @@ def _alone(word: str, files: ConfigFiles) -> Problem:
     if len(parts) > 1 and all(map(_is_readable, parts)):
         message = f"`{word}` is {len(parts)} words in one: quotes go around each"
         return Problem(message, fix=" ".join(map(for_shell, parts)))
-    meant = next(filter(_is_readable, _meant(word)), None)
+    meant = _option(key, value, files) or next(filter(_is_readable, _meant(word)), None)
     if not (separator and key and value):
         message = f"`{word}` cannot be read: expected `key=value`"
         meant = meant or _named(word, files) or next(_begun(word), None)
@@ -108,6 +109,15 @@ def _alone(word: str, files: ConfigFiles) -> Problem:
     return (
         Problem(message, fix=for_shell(meant)) if meant else Problem(message, valid=files.groups())
     )
+
+
+def _option(key: str, value: str, files: ConfigFiles) -> str | None:
+    """`env=atari/pong` and `model/encoder=cnn`, for `env=atari=pong` and `model=encoder=cnn`."""
+    option = value.replace("=", "/")
+    folder, _, name = option.rpartition("/")
+    if folder and option in files.options(key):
+        return f"{key}={option}"
+    return f"{key}/{folder}={name}" if folder and f"{key}/{folder}" in files.base else None
 
 
 def _begun(word: str) -> Iterator[str]:
@@ -131,6 +141,7 @@ def _meant(word: str) -> Iterator[str]:
     yield f"{key}={value.strip(_QUOTES) if _NUMBER.fullmatch(value.strip(_QUOTES)) else value}"
     yield f"{key}=[{value.strip('()')}]" if value[0] == "(" else ""
     if value[0] in "[{":
+        yield f"{key}=" + _QUOTED_KEY.sub(r"\1\2:", value)
         yield f"{key}={value.replace('=', ':')}"
         yield f"{key}=[{value[1:-1]}]" if re.fullmatch(r"\{[\d, ]+\}", value) else ""
         yield from (f"{key}={value}{end}" for end in ("]", "}", "]}", "}}"))
@@ -141,6 +152,8 @@ def _meant(word: str) -> Iterator[str]:
 
 
 _QUOTES = "'\""
+_QUOTED_KEY = re.compile(r"([{,]\s*)[\"']([^\"':]+)[\"']\s*:")
+"""Which Hydra's grammar does not have: there a key is without quotes."""
 _NUMBER = re.compile(r"[-+]?[0-9.]+([eE][-+]?[0-9]+)?")
 
 
@@ -161,18 +174,49 @@ def contradictions(overrides: Sequence[Override]) -> Iterator[Problem]:
             continue
         said[key] = override
         if earlier is not None and earlier.value() != override.value():
-            word = str(override.input_line)
-            yield Problem(
-                f"`{earlier.input_line}` and `{word}` cannot both be: give one",
-                origin=on_command_line(word),
-                fix=for_shell(word),
-            )
+            yield _contradiction(str(earlier.input_line), str(override.input_line))
 
 
-def by_id(group: str, name: str) -> str | None:
-    """`env.id=LunarLander-v3`, for an environment that is named as Gymnasium names its own."""
-    is_id = group == "env" and re.fullmatch(r"[\w:./-]+-v\d+", name)
-    return line_to_type("env.id", name) if is_id else None
+def undone(typed: Sequence[Typed]) -> Iterator[Problem]:
+    """A problem for each plain value below which another word sets something, unless it names a
+    part of which that is a field.
+    """
+    for plain in typed:
+        for other in typed:
+            below = other.path[len(plain.path) :]
+            if below and other.path[: len(plain.path)] == plain.path and not _fit(plain, other):
+                yield _contradiction(plain.word, other.word)
+
+
+def _fit(plain: Typed, other: Typed) -> bool:
+    """Whether what is said below a value can stand beside it."""
+    if not isinstance(plain.value, str) or FREE in plain.path:
+        return isinstance(plain.value, dict | list)
+    return other.path != (*plain.path, "type") or other.value == plain.value
+
+
+def _contradiction(earlier: str, word: str) -> Problem:
+    return Problem(
+        f"`{earlier}` and `{word}` cannot both be: give one",
+        origin=on_command_line(word),
+        fix=for_shell(word),
+    )
+
+
+def by_id(group: str, name: str, files: ConfigFiles) -> str | None:
+    """What takes an environment that is named as Gymnasium names its own.
+
+    `env=atari/pong` for ALE's `Pong-v5`, where a folder of the group has the game; else
+    `env.id=LunarLander-v3`.
+    """
+    named = re.fullmatch(r"([\w:./-]+)-v\d+", name) if group == "env" else None
+    if named is None:
+        return None
+    games = (option for option in files.options(group) if "/" in option)
+    plain = named[1].lower()
+    found = (game for game in games if game.rpartition("/")[2].replace("_", "") == plain)
+    game = next(found, None)
+    return f"{group}={game}" if game else line_to_type("env.id", name)
 
 
 def several(override: Override, files: ConfigFiles) -> Problem:

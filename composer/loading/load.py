@@ -15,6 +15,7 @@ from composer.loading.cures import for_shell
 from composer.loading.failures import explained
 from composer.loading.files import BASE, ConfigFiles
 from composer.loading.loaded import Loaded
+from composer.loading.naming import with_types
 from composer.loading.origins import Origins, Source
 from composer.loading.paths import Parts, dotted, parts_of
 from composer.loading.refusals import at, flat, refused
@@ -133,7 +134,10 @@ def _set_values(cfg: DictConfig, read: Words) -> None:
                 continue
             for path in change.emptied:  # an empty mapping would leave what is there
                 OmegaConf.update(cfg, ".".join(path), None, force_add=True)
-            OmegaConf.update(cfg, ".".join(change.path), change.value, merge=True, force_add=True)
+            with open_dict(cfg):
+                given = with_types(cfg, change.tree)
+            value = at(given, change.path)
+            OmegaConf.update(cfg, ".".join(change.path), value, merge=True, force_add=True)
 
 
 def _remove(cfg: DictConfig, removed: Removed) -> None:

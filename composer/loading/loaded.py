@@ -67,8 +67,11 @@ class Loaded:
             return self._unchosen_option(placed, path, name)
         if selected := re.search(r" belongs to .*, but `([^`]+)` is selected$", problem.message):
             by = self._selection(owner, group)
-            placed = replace(placed, message=f"{problem.message} by {by}") if by else placed
-            return self._chosen_whole(placed, group, selected[1])
+            message = f"{problem.message} by {by}" if by else problem.message
+            is_typed = by is not None and by.startswith("`") and problem.fix is not None
+            fix = f"{problem.fix}   in place of {by}" if is_typed else problem.fix
+            told = replace(placed, message=message, fix=fix)
+            return self._chosen_whole(told, group, selected[1])
         return replace(placed, fix=self._fix(placed) or self._without(placed))
 
     def _chosen_whole(self, problem: Problem, group: str, option: str) -> Problem:
@@ -111,7 +114,7 @@ class Loaded:
             f"{self.read.files.misnamed(f'{group}/{name}')}",
             path=group.replace("/", "."),
             valid=ordered,
-            fix=(by_id(group, name) if is_typed else None) or line,
+            fix=(by_id(group, name, self.read.files) if is_typed else None) or line,
         )
 
     def _option_in_file(self, problem: Problem, path: str) -> str | None:

@@ -26,10 +26,16 @@ class Source:
     """The file that pulled it in."""
 
     def find(self, path: Parts) -> "Written | None":
-        """What the file says at a path, or the plain value it has above it."""
+        """What the file says at a path, or the plain value it has above it.
+
+        A part that is named by a plain value has that for its `type`.
+        """
         depth = len(self.package)
         found = _descend(self.file.root, path[depth:]) if path[:depth] == self.package else None
-        return Written(self, *found) if found else None
+        if found is None:
+            return None
+        line, value, below = found
+        return Written(self, line, value, () if below == ("type",) else below)
 
     def statements(self) -> Iterator["Statement"]:
         """Everything the file says, the outer before what is in it."""

@@ -14,6 +14,7 @@ from composer.loading.cures import (
     for_shell,
     parsed,
     several,
+    undone,
     unreadable,
     unused,
 )
@@ -53,6 +54,7 @@ def read_words(
         said_by = on_command_line(str(override.input_line))
         problems.extend(replace(problem, origin=said_by) for problem in reader.read(override))
     problems.extend(contradictions(overrides))
+    problems.extend(undone(reader.words.typed))
     if problems:
         raise ConfigError(*problems)
     reader.imply_gym(overrides)
@@ -230,7 +232,7 @@ class _Reader:
         typed = Typed(str(override.input_line), tuple(key.split(".")), value)
         self.words.overrides.append(f"++{key}={text}")
         if not override.is_sweep_override():
-            self.words.changes.append(typed)
+            self.words.set(typed)
 
     def _no_group(self, override: Override) -> Problem:
         groups, key = self.words.files.groups(), override.key_or_group
@@ -273,7 +275,9 @@ class _Reader:
             f"there is no {group} `{name}`{did_you_mean(close or name, options)}\n"
             f"looked for {places}{self.words.files.misnamed(f'{group}/{name}')}",
             valid=nearest_first(name, options),
-            fix=by_id(group, name) or self.words.files.by_path(group, name) or fix,
+            fix=by_id(group, name, self.words.files)
+            or self.words.files.by_path(group, name)
+            or fix,
         )
 
 

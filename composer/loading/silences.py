@@ -7,6 +7,7 @@ import yaml
 
 from composer.errors import Problem, line_to_type, shown
 from composer.loading.defaults import HEADER, no_mapping
+from composer.loading.naming import is_name
 from composer.loading.origins import MISSING, Origins, Source, Statement
 from composer.loading.paths import dotted, nested
 from composer.loading.refusals import at
@@ -87,7 +88,9 @@ def _dropped(
     data: Mapping[str, object],
     origins: Origins,
 ) -> Iterator[Problem]:
-    """`{}` and `???`, which leave what an earlier file says as it is."""
+    """`{}` and `???`, which leave what an earlier file says as it is; fields of a part that an
+    earlier file names, which leave its name out.
+    """
     path, stands = dotted(said.path), at(data, said.path)
     if isinstance(said.value, yaml.ScalarNode) and said.value.value == MISSING:
         found = None if origins.word(said.path) else origins.written(said.path)
@@ -99,7 +102,19 @@ def _dropped(
                 origins.place(source, said.key),
                 fix=f"{path}=…",
             )
-    elif isinstance(said.value, yaml.MappingNode) and not said.value.value:
+    elif isinstance(said.value, yaml.MappingNode) and said.value.value:
+        found = next((item for other in reversed(earlier) if (item := other.find(said.path))), None)
+        name = found.value.value if found and not found.below else None
+        if is_name(name, said.path) and isinstance(stands, Mapping) and "type" not in stands:
+            yield Problem(
+                f"takes away `{name}`, which another file gives, for a mapping takes the place of "
+                "a plain value: say its `type` as well",
+                path,
+                source.file.excerpt(said.value),
+                origins.place(source, said.key),
+                fix=nested((*said.path[-1:], "type"), str(name)),
+            )
+    elif isinstance(said.value, yaml.MappingNode):
         depth = len(said.path)
         is_given = any(
             other.package[:depth] == said.path

@@ -27,6 +27,14 @@ class Typed:
         """Where the value has an empty mapping, which replaces what is there."""
         return tuple(_empty(self.path, self.value))
 
+    @property
+    def tree(self) -> dict[str, object]:
+        """The value, at its place: `{"a": {"b": 3}}` of `a.b=3`."""
+        value = self.value
+        for part in reversed(self.path):
+            value = {part: value}
+        return value if isinstance(value, dict) else {}
+
     def touches(self, path: Parts) -> bool:
         """Whether the word says something at, above or below `path`."""
         length = min(len(path), len(self.path))
@@ -37,11 +45,13 @@ class Typed:
         )
 
     def sets(self, path: Parts) -> bool:
-        """Whether the word says what stands at `path`."""
+        """Whether the word says what stands at `path`; a name says the `type` of its part."""
         if path[: len(self.path)] != self.path:
             return False
         value = self.value
         for part in path[len(self.path) :]:
+            if isinstance(value, str) and part == "type":
+                continue
             if isinstance(value, list) and part.isdigit() and int(part) < len(value):
                 value = value[int(part)]
             elif isinstance(value, dict) and part in map(str, value):
@@ -87,6 +97,20 @@ class Words:
     changes: list[Typed | Removed] = field(default_factory=list)
     """Values given and taken away, in their order."""
     chosen: dict[str, Chosen] = field(default_factory=dict)
+
+    def set(self, typed: Typed) -> None:
+        """Adds a value: a plain one before what was typed below it, which it would undo."""
+        depth = len(typed.path)
+        below = (
+            index
+            for index, change in enumerate(self.changes)
+            if isinstance(change, Typed)
+            and len(change.path) > depth
+            and change.path[:depth] == typed.path
+        )
+        is_plain = not isinstance(typed.value, dict | list)
+        end = len(self.changes)
+        self.changes.insert(next(below, end) if is_plain else end, typed)
 
     @property
     def typed(self) -> list[Typed]:
