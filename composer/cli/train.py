@@ -21,8 +21,8 @@ def run(args: argparse.Namespace) -> int:
     run_directory = RunDirectory.create(
         _run_directory(experiment, args.run_dir), experiment.to_data()
     )
-    start.kept_in(run_directory)
     with run_directory.removed_if_unused():
+        start.kept_in(run_directory)
         return train(experiment, run_directory)
 
 
