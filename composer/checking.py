@@ -8,11 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from composer.config import Config, Family
 from composer.errors import ComposerError, ConfigError, Problem, RunDirectoryError
 from composer.experiment import Experiment
 from composer.loading import Job, Loader
+from composer.module.rl_module import RLModule
 from composer.places import join_path
+from composer.training.start import Start
 
 RUNS = Path("runs")
 """Where runs are written unless a directory is named."""
@@ -20,17 +24,18 @@ STATES = 3
 """Tensors of a parameter's size in a checkpoint: the parameter and Adam's two moments."""
 
 
-def check(experiment: Experiment, directory: Path = RUNS) -> None:
+def check(experiment: Experiment, directory: Path = RUNS, start: Start | None = None) -> None:
     """Composes the model for the environment's own spaces, and looks for all a run needs.
 
     Args:
         experiment: Its schema is checked already.
         directory: Where the run will be written.
+        start: What it begins with.
 
     Raises:
         ComposerError: What would have stopped the run: the model cannot be composed, lacks what
             the algorithm requires, a hand-written one cannot be made or run, a part's package is
-            not installed, or the disk has no room.
+            not installed, weights to begin with do not fit, or the disk has no room.
     """
     experiment.require_model()
     require_writable(directory)
@@ -38,6 +43,16 @@ def check(experiment: Experiment, directory: Path = RUNS) -> None:
     if problems:
         error = ConfigError(*problems)
         raise experiment.loaded.with_origins(error) if experiment.loaded else error
+    if start:
+        start.require_fit(_without_weights(experiment))
+
+
+def _without_weights(experiment: Experiment) -> RLModule:
+    """The module for its names and shapes; a composed one takes no memory."""
+    if experiment.is_hand_written:
+        return experiment.custom_model.build()
+    with torch.device("meta"):
+        return experiment.blueprint.build("meta")
 
 
 @dataclass(frozen=True)
@@ -51,7 +66,10 @@ class Report:
 
 
 def check_jobs(
-    jobs: Sequence[Job], config_dir: str | Path | None = None, directory: Path = RUNS
+    jobs: Sequence[Job],
+    config_dir: str | Path | None = None,
+    directory: Path = RUNS,
+    start: Start | None = None,
 ) -> Iterator[Report]:
     """Checks one job after the other; what they share is read once."""
     loader = Loader(config_dir)
@@ -59,7 +77,7 @@ def check_jobs(
         experiment = None
         try:
             experiment = Experiment.from_loaded(loader.load(job.words), config_dir)
-            check(experiment, directory)
+            check(experiment, directory, start)
         except ComposerError as error:
             yield Report(job, experiment, error)
         else:

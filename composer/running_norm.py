@@ -14,7 +14,8 @@ class RunningNorm(nn.Module):
     """Centres and scales each component by what it has gathered, and clips the result to ±10.
 
     The statistics are buffers, a part of the module's state. They change while `gathering` is
-    on and at no other time; until then mean 0 and variance 1 leave the numbers as they are.
+    on and at no other time, and not at all in a part that is frozen, in torch's `eval` mode; until
+    then mean 0 and variance 1 leave the numbers as they are.
 
     Args:
         shape: Of the components; all axes in front of them are samples.
@@ -33,7 +34,7 @@ class RunningNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: `(*B, *shape)` float32 → the same shape, within ±10."""
-        if self.gathering and x.numel():
+        if self.gathering and self.training and x.numel():
             self._gather(x.detach())
         deviation = (self.var + EPSILON).sqrt()
         return ((x - self.mean.float()) / deviation.float()).clamp(-LIMIT, LIMIT)

@@ -72,9 +72,11 @@ def tuned(env_id: str, stem: str, **data: Any) -> Experiment:
 
 
 @contextlib.contextmanager
-def trainer_of(wanted: Experiment, callbacks: Any = (), run: Any = None) -> Iterator[Trainer]:
+def trainer_of(
+    wanted: Experiment, callbacks: Any = (), run: Any = None, **start: Any
+) -> Iterator[Trainer]:
     """A trainer that is closed when the test is done with it."""
-    with contextlib.closing(Trainer(wanted, callbacks, run)) as trainer:
+    with contextlib.closing(Trainer(wanted, callbacks, run, **start)) as trainer:
         yield trainer
 
 

@@ -59,6 +59,16 @@ def test_plugin_encoder_is_chosen_by_name(
     assert re.search(r"main\.encoder +fourier ", capsys.readouterr().out)
 
 
+def test_weights_are_carried_from_one_model_to_another(capsys: pytest.CaptureFixture[str]) -> None:
+    example("partial_loading").main()
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "saved and loaded: main, critic, policy, value, distribution"
+    assert out[1:] == [
+        "the frozen trunk is the first trainer's: True",
+        "acts with main, policy, distribution",
+    ]
+
+
 def test_plugin_distribution_is_chosen_by_name(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

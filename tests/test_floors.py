@@ -20,7 +20,7 @@ FLOORS = [
     ["encoders", "memories"],
     ["heads"],
     ["model_config", "replay_config"],
-    ["module.settings", "module.rl_module", "module.composed"],
+    ["module.settings", "module.state", "module.rl_module", "module.composed"],
     ["blueprint"],
     ["optimisers"],
     ["algorithms"],

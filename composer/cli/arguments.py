@@ -101,14 +101,15 @@ class Parser(argparse.ArgumentParser):
             return Problem(f"`{word}` is one word too many")
         flag, separator, value = word.partition("=")
         flags = [name for item in self._actions for name in item.option_strings]
-        close = nearest(flag, flags)
+        bare = {name.lstrip("-"): name for name in flags}  # dashes make no flag like another
+        close = bare.get(nearest(flag.lstrip("-"), bare) or "")
         mended = [f"{close}{separator}{value}" if item == word else item for item in self.words]
         if not close and self._named("KEY=VALUE") and (words := _as_setting(self.words, word)):
             message = f"`{self.prog}` has no flag `{flag}`; a setting is written without dashes"
             return Problem(message, fix=self._line(words))
         return Problem(
-            f"`{self.prog}` has no flag `{flag}`{did_you_mean(flag, flags)}",
-            valid=nearest_first(flag, (name for name in flags if name.startswith("--"))),
+            f"`{self.prog}` has no flag `{flag}`" + (f"; did you mean `{close}`?" if close else ""),
+            valid=nearest_first(close or flag, (name for name in flags if name.startswith("--"))),
             fix=self._line(mended) if close else None,
         )
 

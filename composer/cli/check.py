@@ -12,10 +12,12 @@ from composer.checking import RUNS, Report, check, check_jobs
 from composer.cli import errors
 from composer.cli.console import Console, print_json
 from composer.cli.jobs import print_jobs
+from composer.cli.running import start_of
 from composer.errors import ComposerError
 from composer.experiment import Experiment
 from composer.loading import Job, jobs
 from composer.spaces import describe
+from composer.training.start import Start
 
 ROWS = 40
 """Jobs beyond this are counted, not listed, unless they are broken."""
@@ -24,15 +26,16 @@ ROWS = 40
 def run(args: argparse.Namespace) -> int:
     """Checks, and shows what was found."""
     found = jobs(args.words, args.config_dir)
+    start = start_of(args)
     if len(found) == 1:
         experiment = Experiment.load(args.words, args.config_dir)
-        check(experiment)
+        check(experiment, start=start)
         if args.json:
             print_json(_data(Report(found[0], experiment)))
         else:
-            print(_ready(experiment))
+            print(_ready(experiment, start))
         return 0
-    reports = checked(found, args.config_dir)
+    reports = checked(found, args.config_dir, start)
     if args.json:
         print_json([_data(report) for report in reports])
     else:
@@ -41,10 +44,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def checked(
-    found: Sequence[Job], config_dir: str | Path | None, directory: Path = RUNS
+    found: Sequence[Job], config_dir: str | Path | None, start: Start, directory: Path = RUNS
 ) -> list[Report]:
     """A report for each job, with a progress bar where errors go."""
-    reports = check_jobs(found, config_dir, directory)
+    reports = check_jobs(found, config_dir, directory, start)
     bar = track(
         reports,
         description="checking",
@@ -98,7 +101,7 @@ def _numbered(numbers: Sequence[int]) -> str:
     return f"job {shown}" if len(numbers) == 1 else f"{len(numbers)} jobs ({shown})"
 
 
-def _ready(experiment: Experiment) -> str:
+def _ready(experiment: Experiment, start: Start) -> str:
     spaces = " → ".join(map(describe, experiment.spaces))
     offers = ", ".join(experiment.model.requires) or "nothing"
     return "\n".join(
@@ -107,6 +110,7 @@ def _ready(experiment: Experiment) -> str:
             f"  spaces    {spaces}",
             f"  model     {experiment.model.parameter_count:,} parameters",
             f"  requires  {offers}: offered",
+            *[f"  start     {start}"] * bool(start),
         ]
     )
 

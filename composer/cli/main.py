@@ -30,6 +30,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="a directory to create for this run; by default below runs/",
     )
+    _start(parser)
     _multirun(parser)
     parser.add_argument(
         "--no-check-sweep",
@@ -40,12 +41,14 @@ def _train(parser: argparse.ArgumentParser) -> None:
         parser,
         "composer train env=pendulum total_steps=2e5 algorithm.lr=1e-3",
         "composer train -m env=cartpole algorithm.gamma=0.95,0.99 seed=0,1,2",
+        "composer train --init-from runs/cartpole_ppo_…:main --freeze main",
     )
 
 
 def _check(parser: argparse.ArgumentParser) -> None:
     _words(parser)
     _multirun(parser, "taken as `train` takes it; `a=1,2` is a sweep without it too")
+    _start(parser)
     _json(parser)
     _examples(
         parser,
@@ -71,6 +74,17 @@ def _multirun(
     parser: argparse.ArgumentParser, meaning: str = "a job for each combination of `a=1,2` words"
 ) -> None:
     parser.add_argument("-m", "--multirun", action="store_true", help=meaning)
+
+
+def _start(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--init-from",
+        metavar="DIR[:PART,…]",
+        help="begin with the weights of a run, a checkpoint or a saved module, or those of parts",
+    )
+    parser.add_argument(
+        "--freeze", metavar="PART,…", default="", help="parts that are not trained: `main`"
+    )
 
 
 def _explain(parser: argparse.ArgumentParser) -> None:

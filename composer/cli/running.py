@@ -1,5 +1,6 @@
 """Training in a terminal: the view of it, and how a signal stops it."""
 
+import argparse
 import signal
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from composer.errors import RunDirectoryError
 from composer.experiment import Experiment
 from composer.files import make_directory
 from composer.training.run_directory import RunDirectory, is_run
+from composer.training.start import Start
 
 
 def train(
@@ -36,8 +38,15 @@ def train_in_view(
 ) -> Outcome:
     """Trains with the progress view; it stops where `stop` says so."""
     console.print(f"run  {run_directory.path}", soft_wrap=True, highlight=False)
+    if start := Start.of(run_directory):
+        console.print(f"start  {start}", soft_wrap=True, highlight=False, markup=False)
     view = ProgressView(console, experiment.config.total_steps)
     return experiment.config.engine.train(experiment, run_directory, [view], stop, checkpoint)
+
+
+def start_of(args: argparse.Namespace) -> Start:
+    """What `--init-from` and `--freeze` ask for."""
+    return Start.read(args.init_from, args.freeze, by_flags=True)
 
 
 def new_directory(path: Path) -> Path:

@@ -20,13 +20,14 @@ from composer.cli.check import checked, show
 from composer.cli.console import Console
 from composer.cli.jobs import print_jobs
 from composer.cli.progress import summary
-from composer.cli.running import new_directory, stopped_by_signals, train_in_view
+from composer.cli.running import new_directory, start_of, stopped_by_signals, train_in_view
 from composer.errors import ComposerError, ConfigError, Problem
 from composer.experiment import Experiment
 from composer.files import naming_full_disk
 from composer.loading import Job, hydra_words, jobs
 from composer.loading.files import from_here
 from composer.training.run_directory import RunDirectory
+from composer.training.start import Start
 
 FAILED = "failed.txt"
 """In a job's directory: why it failed."""
@@ -37,8 +38,9 @@ FULL_ERROR = "HYDRA_FULL_ERROR"
 def sweep(args: argparse.Namespace) -> int:
     """Checks all jobs, then hands them to Hydra's sweeper and launcher."""
     found = jobs(args.words, args.config_dir)
+    start = start_of(args)
     if not args.no_check_sweep:
-        reports = checked(found, args.config_dir)
+        reports = checked(found, args.config_dir, start)
         if any(report.error for report in reports):
             show(reports)
             print("nothing was started; --no-check-sweep starts the others", file=sys.stderr)
@@ -50,7 +52,7 @@ def sweep(args: argparse.Namespace) -> int:
     def job(_: DictConfig) -> float | None:
         settings = HydraConfig.get()
         place = places[settings.job.num] = from_here(Path(settings.runtime.output_dir))
-        return _job(found[settings.job.num], place, args.config_dir)
+        return _job(found[settings.job.num], place, args.config_dir, start)
 
     words = [*hydra_words(args.words, args.config_dir), f"hydra.sweep.dir={directory}"]
     try:
@@ -64,7 +66,7 @@ def sweep(args: argparse.Namespace) -> int:
     return _sweep_summary(found, places)
 
 
-def _job(job: Job, directory: Path, config_dir: str | None) -> float | None:
+def _job(job: Job, directory: Path, config_dir: str | None, start: Start) -> float | None:
     """Runs one job; a failure is told and left in its directory, and the others go on.
 
     It does not raise: Hydra's sweeper would not start the batches that come after it.
@@ -73,8 +75,9 @@ def _job(job: Job, directory: Path, config_dir: str | None) -> float | None:
     console.rule(" ".join(job.varied), align="left")
     try:
         experiment = Experiment.load(job.words, config_dir)
-        check(experiment, directory)
+        check(experiment, directory, start)
         run_directory = RunDirectory.create(directory, experiment.to_data())
+        start.kept_in(run_directory)
         with stopped_by_signals() as stop:
             outcome = train_in_view(experiment, run_directory, console, stop)
     except ComposerError as error:

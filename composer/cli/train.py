@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from composer.checking import RUNS, check
-from composer.cli.running import new_directory, train
+from composer.cli.running import new_directory, start_of, train
 from composer.cli.sweep import sweep
 from composer.experiment import Experiment
 from composer.files import new_run_directory
@@ -16,11 +16,13 @@ def run(args: argparse.Namespace) -> int:
     if args.multirun:
         return sweep(args)
     experiment = Experiment.load(args.words, args.config_dir)
-    check(experiment, Path(args.run_dir) if args.run_dir else RUNS)
+    start = start_of(args)
+    check(experiment, Path(args.run_dir) if args.run_dir else RUNS, start)
     run_directory = RunDirectory.create(
         _run_directory(experiment, args.run_dir), experiment.to_data()
     )
     with run_directory.removed_if_unused():
+        start.kept_in(run_directory)
         return train(experiment, run_directory)
 
 

@@ -14,6 +14,7 @@ from composer.engines.policy import build_module, evaluate_experiment
 from composer.errors import ConfigError, EnvironmentFailure, ModuleError, TrainingError, shown
 from composer.experiment import Experiment
 from composer.files import atomic_directory
+from composer.module.rl_module import RLModule
 from composer.seeds import derive_seed
 from composer.training.base import Iteration, make_driver
 from composer.training.callbacks import Callback
@@ -21,6 +22,7 @@ from composer.training.checkpoint import Progress, load_checkpoint, write_checkp
 from composer.training.evaluation import EvaluationResult, EvaluationStopped
 from composer.training.metrics import MetricsSink
 from composer.training.run_directory import RunDirectory
+from composer.training.start import Start
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,14 @@ class Trainer:
         experiment: What to train.
         callbacks: Hooks of one's own.
         run: Where metrics and checkpoints are written; by default nowhere.
+        init_from: Another run, checkpoint or saved module whose weights training begins with, and
+            behind a colon the parts that take them: `"runs/a:main,policy"`; see `Start.read`.
+        freeze: Parts that are not trained, `"main"` or a list; a run remembers them.
 
     Raises:
         ConfigError: If the experiment or a callback is of another type.
+        CheckpointError: If there are no weights to begin with.
+        ModuleError: If they do not fit, with what differs.
     """
 
     def __init__(
@@ -83,14 +90,19 @@ class Trainer:
         experiment: Experiment,
         callbacks: Sequence[Callback] = (),
         run: RunDirectory | None = None,
+        *,
+        init_from: str | Path | None = None,
+        freeze: str | Sequence[str] = (),
     ) -> None:
         _require_types(experiment, callbacks)
+        start = Start.read(init_from, freeze)
         config = experiment.config
         self.experiment = experiment
         self.config = config
         self.callbacks = tuple(callbacks)
         self.run = run
-        self.module = build_module(experiment)
+        self.start = start if run is None else start.kept_in(run)
+        self.module = self._built()
         self.envs = experiment.make_envs()
         self.driver = make_driver(
             config.algorithm, self.module, self.envs, config.seed, config.env.training_reward
@@ -103,6 +115,16 @@ class Trainer:
         if run is not None:
             self._open_sink(0)
         self.driver.restart(self._environment_seed())
+
+    def _built(self) -> RLModule:
+        """The module as training begins; weights of another are not loaded again to go on."""
+        module = build_module(self.experiment)
+        if self.run is None or self.run.latest() is None:
+            self.start.require_fit(module)
+            self.start.load(module)
+        if self.start.freeze:
+            module.freeze(self.start.freeze)
+        return module
 
     def _open_sink(self, resume_step: int) -> None:
         """Whatever the run has logged after `resume_step` is of an attempt that was lost."""
@@ -299,21 +321,34 @@ class Trainer:
             driver=self.driver,
             progress=replace(self.progress, seconds=self.progress.seconds + self.clock.seconds),
             metrics=self.sink.get_state(),
+            frozen=self.start.freeze,
         )
 
-    def restore(self, path: str | Path) -> None:
+    def restore(self, path: str | Path, component: str | Sequence[str] | None = None) -> None:
         """Goes on from a checkpoint; environments begin new episodes.
 
         The run's later checkpoints are removed when its next one is written.
 
+        Args:
+            path: A checkpoint; for a component also what `RLModule.save_to_path` wrote.
+            component: Load the weights of these parts and nothing else, and go on as before. The
+                optimiser stays as it is: its moments for these parts are those of the weights
+                before, and follow the new ones as they do after any change of the gradient.
+
         Raises:
-            CheckpointError: If it is damaged, or of another model.
+            CheckpointError: If it is damaged, or of another model; of a component, if it is
+                damaged.
+            ModuleError: If a component does not fit, with what differs.
         """
+        if component is not None:
+            self.module.restore_from_path(path, component)
+            return
         self.progress, gathered = load_checkpoint(
             Path(path),
             fingerprint=self.experiment.model.fingerprint,
             module=self.module,
             driver=self.driver,
+            frozen=self.start.freeze,
         )
         self.clock = Clock()
         if self.run is not None:

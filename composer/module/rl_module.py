@@ -4,7 +4,7 @@ import functools
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -24,6 +24,7 @@ from composer.distributions.base import ActionDistribution, Distribution, map_ac
 from composer.errors import CheckpointError, ModuleError, Problem, did_you_mean, nearest_first
 from composer.files import (
     atomic_directory,
+    read_json,
     read_tensors,
     verify_directory,
     write_json,
@@ -31,6 +32,7 @@ from composer.files import (
 )
 from composer.masks import mask_key
 from composer.module.settings import Settings
+from composer.module.state import Weights, loadable, loading_problems, state_difference, within
 from composer.noisy import HoldsNoise, held_noise
 from composer.running_norm import gathering
 from composer.spaces import (
@@ -464,7 +466,7 @@ class RLModule(nn.Module):
         return {
             name: tensor.detach().clone()
             for name, tensor in self.state_dict().items()
-            if not _within(name, dropped) and (wanted is None or _within(name, wanted))
+            if not within(name, dropped) and (wanted is None or within(name, wanted))
         }
 
     def set_state(
@@ -483,12 +485,12 @@ class RLModule(nn.Module):
         given = {
             name: torch.as_tensor(value)
             for name, value in state.items()
-            if not _within(name, self._dropped) and (wanted is None or _within(name, wanted))
+            if not within(name, self._dropped) and (wanted is None or within(name, wanted))
         }
         own = {
             name: tensor
             for name, tensor in self.state_dict().items()
-            if wanted is None or _within(name, wanted)
+            if wanted is None or within(name, wanted)
         }
         if difference := state_difference(own, given):
             raise ModuleError("the state does not fit this module:\n" + difference)
@@ -557,15 +559,59 @@ class RLModule(nn.Module):
 
         return load_module(cls, Path(path), (trust,) if isinstance(trust, str) else tuple(trust))
 
-    def restore_from_path(self, path: str | Path, component: str | None = None) -> None:
-        """Loads weights that `save_to_path` wrote, all or those of one part.
+    def restore_from_path(
+        self, path: str | Path, component: str | Sequence[str] | None = None
+    ) -> None:
+        """Loads weights that `save_to_path` wrote, or a trainer's checkpoint holds.
+
+        Args:
+            path: The directory.
+            component: Dotted names of the parts to load, as `composer explain` has them; their
+                weights, and the statistics of their running norms, must be the same in both
+                modules. Slower copies of networks are made equal to them. All by default, and
+                then nothing else may be there.
 
         Raises:
             CheckpointError: If the directory is missing or damaged.
-            ModuleError: If the weights do not fit.
+            ModuleError: If the weights do not fit; nothing is loaded.
         """
-        directory = module_directory(Path(path))
-        self.set_state(read_tensors(directory / "weights.safetensors"), component)
+        if component is None:
+            self.set_state(read_tensors(module_directory(Path(path)) / "weights.safetensors"))
+            return
+        parts = [component] if isinstance(component, str) else list(component)
+        own, given = Weights.of("this model", self.recipe(), self.state_dict()), read_weights(path)
+        if problems := list(loading_problems(own, given, parts)):
+            right = loadable(own, given, parts)
+            fix = f"component={(right if right[1:] else right[0])!r}" if right else None
+            raise ModuleError(*(replace(problem, fix=fix) for problem in problems))
+        self.set_state(given.tensors, parts)
+        if not self.inference_only and (renew := getattr(self, "make_target_networks", None)):
+            renew()
+
+    def freeze(self, components: str | Sequence[str]) -> None:
+        """Keeps parts as they are, the statistics of running norms included: an optimiser that is
+        made afterwards leaves them out.
+
+        Args:
+            components: Dotted names of parts.
+
+        Raises:
+            ModuleError: If there is no such part.
+        """
+        parts = self._part_names(components) or ()
+        for name, parameter in self.named_parameters():
+            if within(name, parts):
+                parameter.requires_grad_(False)
+        for name, part in self.named_modules():
+            if within(name, parts):
+                part.training = False
+
+
+def read_weights(path: str | Path) -> Weights:
+    """What `save_to_path` wrote, or a checkpoint holds; see `module_directory`."""
+    directory = module_directory(Path(path))
+    recipe, tensors = read_json(directory / "module.json"), directory / "weights.safetensors"
+    return Weights.of(str(path), recipe, read_tensors(tensors))
 
 
 def module_directory(path: Path) -> Path:
@@ -584,28 +630,10 @@ def module_directory(path: Path) -> Path:
     return path
 
 
-def state_difference(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
-    """What keeps a state from fitting, a line each; empty if it fits."""
-    lines = [f"  missing     {name} {tuple(own[name].shape)}" for name in own if name not in given]
-    lines += [
-        f"  unexpected  {name} {tuple(given[name].shape)}" for name in given if name not in own
-    ]
-    lines += [
-        f"  shape       {name}: expected {tuple(own[name].shape)}, given {tuple(tensor.shape)}"
-        for name, tensor in given.items()
-        if name in own and own[name].shape != tensor.shape
-    ]
-    return "\n".join(lines)
-
-
-def _within(name: str, parts: Sequence[str]) -> bool:
-    return any(name == part or name.startswith(part + ".") for part in parts)
-
-
 def _without_dropped(
     module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: object
 ) -> None:
     """Lets an inference-only module load the state of a full one."""
     dropped = [prefix + part for part in module._dropped]  # pyright: ignore
-    for name in [name for name in state_dict if _within(name, dropped)]:
+    for name in [name for name in state_dict if within(name, dropped)]:
         del state_dict[name]

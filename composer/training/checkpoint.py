@@ -1,11 +1,11 @@
 """Checkpoints: everything that training needs to go on, in a directory of files."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from composer.errors import CheckpointError
+from composer.errors import CheckpointError, Problem
 from composer.files import read_json, read_tensors, verify_directory, write_json, write_tensors
 from composer.module.rl_module import RLModule
 from composer.training.base import Driver
@@ -38,6 +38,7 @@ def write_checkpoint(
     driver: Driver,
     progress: Progress,
     metrics: Mapping[str, Any],
+    frozen: Sequence[str] = (),
 ) -> None:
     """Fills an empty directory: the module, the optimiser, normalisers, random streams, counts.
 
@@ -49,6 +50,7 @@ def write_checkpoint(
         driver: What trains it.
         progress: The counts.
         metrics: What the sink holds.
+        frozen: Parts that are not trained.
     """
     (directory / "module").mkdir()
     module.write(directory / "module")
@@ -62,17 +64,24 @@ def write_checkpoint(
             "progress": vars(progress),
             "driver": driver.get_numbers(),
             "metrics": dict(metrics),
+            "frozen": list(frozen),
         },
     )
 
 
 def load_checkpoint(
-    directory: Path, *, fingerprint: str, module: RLModule, driver: Driver
+    directory: Path,
+    *,
+    fingerprint: str,
+    module: RLModule,
+    driver: Driver,
+    frozen: Sequence[str] = (),
 ) -> tuple[Progress, dict[str, Any]]:
     """Loads the module and the driver; the counts, and what the sink held.
 
     Raises:
-        CheckpointError: If it is damaged, or of another model; nothing is loaded then.
+        CheckpointError: If it is damaged, of another model, or of one with other parts frozen;
+            nothing is loaded then.
     """
     verify_directory(directory)
     state = _state(directory)
@@ -81,9 +90,22 @@ def load_checkpoint(
             f"{directory} holds another model than this experiment composes (fingerprint "
             f"{state['fingerprint']}, not {fingerprint})"
         )
+    had = state.get("frozen", [])
+    if set(had) != set(frozen):
+        raise CheckpointError(
+            Problem(
+                f"{directory} was trained with {_listed(had)} frozen, here it is "
+                f"{_listed(frozen)}; to train its weights otherwise, begin with them",
+                fix=f"Trainer(experiment, freeze={had!r})",
+            )
+        )
     module.set_state(read_tensors(directory / "module" / "weights.safetensors"))
     driver.set_state(read_tensors(directory / TENSORS), state["driver"])
     return Progress(**state["progress"]), state["metrics"]
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return ", ".join(parts) or "nothing"
 
 
 def read_progress(directory: Path) -> Progress:

@@ -21,6 +21,7 @@ from composer.files import (
 )
 
 EXPERIMENT = "experiment.json"
+START = "start.json"
 BLUEPRINT = "blueprint.json"
 CHECKPOINTS = "checkpoints"
 LOCK = "lock"
@@ -30,6 +31,7 @@ class RunDirectory:
     """What `composer train` writes and `eval` and `resume` read.
 
     experiment.json    every setting
+    start.json         whose weights it began with, and which parts are frozen, if any
     blueprint.json     the model, where it is composed
     metrics.jsonl      one row a line
     tensorboard/       the same, for TensorBoard
@@ -206,7 +208,7 @@ class RunDirectory:
         return path
 
 
-_BEGINNINGS = {EXPERIMENT, BLUEPRINT, LOCK, CHECKPOINTS}
+_BEGINNINGS = {EXPERIMENT, START, BLUEPRINT, LOCK, CHECKPOINTS}
 """What a run has before it has trained."""
 
 
