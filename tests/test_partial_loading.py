@@ -420,10 +420,15 @@ class Slow(RLModule):
     def setup(self):
         self.encoder = nn.Linear(4, 8)
         self.q = nn.Linear(8, 2)
-        self.make_target_networks()
 
     def make_target_networks(self):
         self.target_q = copy.deepcopy(self.q).requires_grad_(False)
+
+    def get_target_network_pairs(self):
+        return [(self.q, self.target_q)]
+
+    def forward_target(self, batch):
+        return {Columns.QF_PREDS: self.target_q(self.encoder(batch[Columns.OBS]))}
 
     def get_non_inference_attributes(self):
         return ["target_q"]

@@ -2,9 +2,9 @@
 
 import copy
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import gymnasium as gym
 import torch
@@ -68,6 +68,9 @@ class ComposedRLModule(RLModule):
     Trunks and heads are submodules under their own names: `main.encoder`, `policy`, `value`.
     """
 
+    _is_whole = False
+    """Its parts come after `setup`."""
+
     def __init__(
         self,
         *,
@@ -96,13 +99,15 @@ class ComposedRLModule(RLModule):
             self.distribution = distribution
         self._trunks = dict(trunks)
         self._copied = targets
-        super()._make_targets()
+        self._is_whole = True
+        self._make_targets()
         self._training = tuple(role for role, head in heads.items() if not head.takes_actions)
         self._exploring = tuple(role for role, head in heads.items() if head.explores)
         self._inferring = tuple(role for role in heads if role not in dropped)
 
     def _make_targets(self) -> None:
-        """Not yet: the parts come after `setup`."""
+        if self._is_whole:
+            super()._make_targets()
 
     @classmethod
     @functools.cache
@@ -158,25 +163,6 @@ class ComposedRLModule(RLModule):
         features = features.detach() if head.detached else features
         return _asked(head, head.module, features, batch)
 
-    def make_target_networks(self) -> None:
-        """Copies the heads that targets are computed from, and the trunks they read.
-
-        Running norms are not copied: a copy sees observations as its original does.
-        """
-        shared = {id(norm): norm for norm in running_norms(self)}
-        parts = [name for role in self._copied for name in (self._heads[role].reads, role)]
-        copies = {
-            name: copy.deepcopy(self.get_submodule(name), shared) for name in dict.fromkeys(parts)
-        }
-        for network in copies.values():
-            for parameter in network.parameters():
-                parameter.requires_grad_(False)
-        self.target = nn.ModuleDict(copies)
-
-    def get_target_network_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
-        """Each network with its copy."""
-        return [(self.get_submodule(name), network) for name, network in self.target.items()]
-
     def non_inference_parts(self) -> tuple[str, ...]:
         return self._non_inference
 
@@ -191,6 +177,26 @@ class ComposedTargets(TargetNetworkAPI):
     distribution: ActionDistribution
     _heads: dict[str, HeadPart]
     _copied: tuple[str, ...]
+    get_submodule: Callable[[str], nn.Module]
+
+    def make_target_networks(self) -> None:
+        """Copies the heads that targets are computed from, and the trunks they read.
+
+        Running norms are not copied: a copy sees observations as its original does.
+        """
+        shared = {id(norm): norm for norm in running_norms(cast("nn.Module", self))}
+        parts = [name for role in self._copied for name in (self._heads[role].reads, role)]
+        copies = {
+            name: copy.deepcopy(self.get_submodule(name), shared) for name in dict.fromkeys(parts)
+        }
+        for network in copies.values():
+            for parameter in network.parameters():
+                parameter.requires_grad_(False)
+        self.target = nn.ModuleDict(copies)
+
+    def get_target_network_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
+        """Each network with its copy."""
+        return [(self.get_submodule(name), network) for name, network in self.target.items()]
 
     def forward_target(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         out: dict[str, Any] = {}

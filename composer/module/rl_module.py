@@ -145,7 +145,7 @@ class RLModule(nn.Module):
         return cls._forward is not RLModule._forward or all(written)
 
     def _make_targets(self) -> None:
-        """Once there is what they are copies of."""
+        """Once there is what they are copies of, and when that was loaded."""
         if isinstance(self, TargetNetworkAPI):
             self.make_target_networks()
 
@@ -585,8 +585,8 @@ class RLModule(nn.Module):
             fix = f"component={(right if right[1:] else right[0])!r}" if right else None
             raise ModuleError(*(replace(problem, fix=fix) for problem in problems))
         self.set_state(given.tensors, parts)
-        if not self.inference_only and (renew := getattr(self, "make_target_networks", None)):
-            renew()
+        if not self.inference_only:
+            self._make_targets()
 
     def freeze(self, components: str | Sequence[str]) -> None:
         """Keeps parts as they are, the statistics of running norms included: an optimiser that is
