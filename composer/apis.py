@@ -22,6 +22,9 @@ class API(ABC):  # noqa: B024 - a root, whose subclasses say what is abstract
     paste_column: ClassVar[str] = ""
     """What to paste where it does."""
 
+    supply: ClassVar[str] = ""
+    """What gives it to a composed module, where that is not a head."""
+
     @classmethod
     def label(cls) -> str:
         return cls.__name__
@@ -148,6 +151,7 @@ class ContinuousQAPI(API):
 class TargetNetworkAPI(API):
     """The module holds slower copies of networks, from which targets are computed."""
 
+    supply = "copies of the heads that the algorithm names"
     signature = "make_target_networks(), get_target_network_pairs(), forward_target(batch)"
     paste = (
         "def make_target_networks(self):\n"
@@ -179,6 +183,7 @@ class TargetNetworkAPI(API):
 class InferenceOnlyAPI(API):
     """The module names what only training needs."""
 
+    supply = "every composed module"
     signature = "get_non_inference_attributes() -> list of names"
     paste = (
         "def get_non_inference_attributes(self):\n"
@@ -192,3 +197,8 @@ class InferenceOnlyAPI(API):
 
 APIs = frozenset[type[API]]
 """A set of capabilities."""
+
+
+def known_apis() -> list[type[API]]:
+    """Every capability, in the order in which they were defined; those of plugins come last."""
+    return API.__subclasses__()

@@ -181,6 +181,16 @@ def test_spaces_are_told_when_asked_for_and_a_failure_does_not_hide_the_rest(hom
     assert "CartPol" in found["gone"]["observation"]
 
 
+def test_apis_are_told_with_the_parts_that_supply_them_and_who_requires_them(capsys):
+    apis = listed(capsys, "apis")["apis"]
+    assert apis["ValueFunctionAPI"]["supplied by"] == ["head value"]
+    assert apis["QNetAPI"]["required by"] == ["dqn", "rainbow"]
+    assert apis["TargetNetworkAPI"]["supplied by"].startswith("copies of the heads")
+    algorithms = listed(capsys, "algorithms")["algorithms"]
+    for name, algorithm in algorithms.items():
+        assert all(name in apis[api]["required by"] for api in algorithm["requires"])
+
+
 @pytest.mark.parametrize("name", ["encoder", "encoders"])
 def test_a_kind_is_named_in_the_singular_or_the_plural(name, capsys):
     assert "one_hot" in listed(capsys, name)["encoders"]

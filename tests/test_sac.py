@@ -524,6 +524,30 @@ def test_a_part_of_the_replays_settings_leaves_its_capacity():
     assert config.replay.prioritised is not None
 
 
+@pytest.mark.parametrize("frozen", [["main", "policy"], ["critic", "continuous_q"]])
+def test_what_is_frozen_stays_and_the_rest_learns(frozen):
+    module = compose(POINT, spaces.Box(-1, 1, (1,)), algorithm="sac").build()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    module.freeze(frozen)
+    config = AlgorithmConfig.parse({"type": "sac"})
+    batch = {
+        Columns.OBS: torch.rand(8, *POINT.shape),
+        Columns.ACTIONS: torch.rand(8, 1),
+        Columns.REWARDS: torch.rand(8),
+        Columns.NEXT_OBS: torch.rand(8, *POINT.shape),
+        Columns.TERMINATEDS: torch.zeros(8, dtype=torch.bool),
+        Columns.DISCOUNTS: torch.full((8,), 0.9),
+        Columns.WEIGHTS: torch.ones(8),
+    }
+    config.resolve(module.action_space).build(module, torch.Generator()).update(batch, 0.0)
+    moved = {
+        name.partition(".")[0]
+        for name, value in module.state_dict().items()
+        if not torch.equal(value, before[name])
+    }
+    assert moved - {"target"} == {"main", "policy", "continuous_q"} - {*frozen}
+
+
 def test_observations_of_any_kind_can_be_learnt_from():
     wanted = experiment("TextBandit", algorithm={"type": "sac", "learning_starts": 8})
     with trainer_of(wanted) as trainer:

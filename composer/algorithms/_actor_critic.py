@@ -136,6 +136,7 @@ class ActorCritic(OffPolicyAlgorithm, Generic[C]):
         self.optimisers = {
             name: adam_over(parameters, lr=config.lr, eps=config.adam_eps)
             for name, parameters in self._split().items()
+            if parameters  # else all of it is frozen
         }
         self.updates = 0
         self.errors = torch.zeros(0)
@@ -213,8 +214,10 @@ class ActorCritic(OffPolicyAlgorithm, Generic[C]):
         return lr
 
     def descend(self, name: str, loss: Tensor) -> None:
-        """One step of an optimiser; nothing else gets a gradient."""
-        optimiser = self.optimisers[name]
+        """One step of an optimiser, if it has anything to train; nothing else gets a gradient."""
+        optimiser = self.optimisers.get(name)
+        if optimiser is None:
+            return
         parameters = optimiser.param_groups[0]["params"]
         optimiser.zero_grad(set_to_none=True)
         loss.backward(inputs=parameters)
@@ -262,7 +265,9 @@ def goals(values: Tensor, batch: Batch) -> Tensor:
 
 
 def _behind(output: Tensor, module: nn.Module) -> dict[str, Tensor]:
-    """The parameters that a tensor depends on, by name."""
+    """The trainable parameters that a tensor depends on, by name."""
+    if not output.requires_grad:
+        return {}
     named = {name: p for name, p in module.named_parameters() if p.requires_grad}
     found = torch.autograd.grad(output.sum(), list(named.values()), allow_unused=True)
     return {name: p for (name, p), g in zip(named.items(), found, strict=True) if g is not None}

@@ -17,7 +17,7 @@ FREE = ("*", "+")
 """`nargs` of an argument that takes any number of words."""
 KINDS = (
     *("encoders", "memories", "heads", "distributions"),
-    *("algorithms", "environments", "experiments", "rules"),
+    *("algorithms", "apis", "environments", "experiments", "rules"),
 )
 """What `composer ls` lists."""
 

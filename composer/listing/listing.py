@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from composer.algorithms.base import AlgorithmConfig
+from composer.apis import known_apis
 from composer.catalog.rules import CatalogConfig, in_order
 from composer.distributions.base import DistributionConfig
 from composer.encoders.base import EncoderConfig
@@ -201,6 +202,23 @@ def _rules(listing: Listing) -> Iterator[Row]:
             }
 
 
+def _apis(listing: Listing) -> Iterator[Row]:
+    """What algorithms may require of a module, and the parts that supply it."""
+    heads = {tag: HeadConfig.members[tag] for tag in HeadConfig.tags()}
+    algorithms = list(_parts(AlgorithmConfig, "algorithm", requires)(listing))
+    for api in known_apis():
+        supply = [f"head {tag}" for tag, head in heads.items() if head.api is api]
+        yield {
+            "name": api.label(),
+            "method": api.signature,
+            "supplied by": supply or api.supply,
+            "required by": [
+                str(row["name"]) for row in algorithms if api.label() in row["requires"]
+            ],
+            "origin": home(api),
+        }
+
+
 KINDS = (
     Kind("encoders", _parts(EncoderConfig, "model/encoder", accepts), ("encoder", "model/encoder")),
     Kind("memories", _parts(MemoryConfig, "model/memory", nothing), ("memory", "model/memory")),
@@ -211,6 +229,7 @@ KINDS = (
         ("distribution", "model/distribution"),
     ),
     Kind("algorithms", _parts(AlgorithmConfig, "algorithm", requires), ("algorithm",)),
+    Kind("apis", _apis, ("api",)),
     Kind("environments", _environments, ("environment", "env", "envs")),
     Kind("experiments", _experiments, ("experiment",)),
     Kind("rules", _rules, ("rule", "catalog")),

@@ -9,9 +9,8 @@ from typing import Any
 import gymnasium as gym
 import torch
 
-import composer.apis
 from composer.algorithms.base import AlgorithmConfig
-from composer.apis import API
+from composer.apis import API, known_apis
 from composer.catalog.catalog import Catalog
 from composer.importing import find_class
 from composer.masks import mask_key
@@ -69,12 +68,7 @@ class CustomModel:
     @property
     def apis(self) -> frozenset[type[API]]:
         """What the class can do."""
-        known = vars(composer.apis).values()
-        return frozenset(
-            api
-            for api in known
-            if isinstance(api, type) and issubclass(api, API) and self.module_class.offers(api)
-        ) - {API}
+        return frozenset(api for api in known_apis() if self.module_class.offers(api))
 
     @property
     def requires(self) -> tuple[str, ...]:
