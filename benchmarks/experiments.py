@@ -12,7 +12,19 @@ from pathlib import Path
 
 from composer import Experiment, Trainer
 
-BARS = {"cartpole_ppo": 475.0, "acrobot_ppo": -110.0, "pendulum_ppo": -250.0, "taxi_ppo": 7.0}
+BARS = {
+    "cartpole_ppo": 475.0,
+    "acrobot_ppo": -110.0,
+    "pendulum_ppo": -250.0,
+    "taxi_ppo": 7.0,
+    "cartpole_dqn": 475.0,
+    "cartpole_rainbow": 475.0,
+    "acrobot_dqn": -110.0,
+    "pendulum_sac": -200.0,
+    "pendulum_td3": -200.0,
+    "pendulum_tqc": -200.0,
+    "cartpole_sac": 475.0,
+}
 """Mean return over 100 greedy episodes that each experiment must reach."""
 SEEDS = (0, 1, 2)
 
