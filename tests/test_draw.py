@@ -53,6 +53,8 @@ COMPOSITE = Explanation(
     ),
     total=FREE,
     inference_total=FREE,
+    copied=(),
+    copied_total=FREE,
     offers=(),
     requires=(),
     drops=("value", "q"),

@@ -163,14 +163,14 @@ algorithm    ppo
 part            is           in → out              params  mul-adds    bytes
 main.encoder    mlp          Box(4,) float32 → 64   4,480     4,352  17.9 kB
     rule `vector`: a vector goes through linear layers
-    not `image`: image is false, not true; not `vector_off_policy`: algorithm is ppo, not sac or td3
-      or tqc
+    not `image`: image is false, not true; not `vector_off_policy`: algorithm is ppo, not dqn or sac
+      or td3 or tqc
     scaling=none
     hidden=[64, 64], activation=tanh, layer_norm=false, kernel_initializer=orthogonal(gain=1.414), …
 critic.encoder  mlp          Box(4,) float32 → 3       15        12     60 B
     rule `vector`: a vector goes through linear layers
-    not `image`: image is false, not true; not `vector_off_policy`: algorithm is ppo, not sac or td3
-      or tqc
+    not `image`: image is false, not true; not `vector_off_policy`: algorithm is ppo, not dqn or sac
+      or td3 or tqc
     hidden=[3]
     scaling=none
     activation=tanh, layer_norm=false, kernel_initializer=orthogonal(gain=1.414), …

@@ -30,6 +30,7 @@ SMALL = ["total_steps=128", "algorithm.rollout_steps=8", "algorithm.num_minibatc
 @pytest.fixture
 def sailing(conf, tmp_path):
     """The experiment, from a user's own directory."""
+    sys.modules.pop("plugin_space", None)  # another test's, from another place
     shutil.copy(PLUGIN, tmp_path)
     conf("catalog/mine", RULES)
     yield Experiment.load([*WORDS, *SMALL], config_dir=tmp_path / "conf")

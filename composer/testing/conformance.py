@@ -113,10 +113,12 @@ def check_distribution(config: DistributionConfig, space: gym.Space) -> None:
     _require_flattens(require, module, batches[-1])
     _require_twins(require, blueprint, batches)
     made = module.action_distribution(_of(module, _samples(OBSERVED, (8,))))
-    certain = [leaf for leaf in leaves(made.deterministic()) if leaf.requires_grad]
-    learnt = [made.log_prob(made.sample(_generator())), made.entropy(), *certain]
-    torch.stack([part.sum() for part in learnt]).sum().backward()
-    _require_gradients(require, module)
+    given = [made.log_prob(made.sample(_generator())), made.entropy()]
+    learnt = [leaf.sum() for leaf in (*given, *leaves(made.deterministic())) if leaf.requires_grad]
+    require(bool(learnt) or not resolved.has_density, "nothing it computes has a gradient")
+    if learnt:
+        torch.stack(learnt).sum().backward()
+        _require_gradients(require, module)
 
 
 # --- what holds of a distribution
