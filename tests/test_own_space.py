@@ -30,10 +30,14 @@ SMALL = ["total_steps=128", "algorithm.rollout_steps=8", "algorithm.num_minibatc
 @pytest.fixture
 def sailing(conf, tmp_path):
     """The experiment, from a user's own directory."""
-    sys.modules.pop("plugin_space", None)  # another test's, from another place
     shutil.copy(PLUGIN, tmp_path)
     conf("catalog/mine", RULES)
+    _forget()  # what a test of the examples imported
     yield Experiment.load([*WORDS, *SMALL], config_dir=tmp_path / "conf")
+    _forget()
+
+
+def _forget():
     sys.modules.pop("plugin_space", None)
     gym.registry.pop("Sailing-v0", None)
 
