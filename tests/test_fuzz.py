@@ -31,7 +31,7 @@ from tests.strategies import (
     said_in_words,
 )
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "400"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "250"))
 LARGEST = 2_000_000
 """Parameters of a model that is still built."""
 

@@ -18,8 +18,8 @@ BASE = {
 NARROW = {"ContextualBandit": {"hidden": [32]}, "Chain": {"hidden": [32]}}
 STEPS = {"MultiDiscreteBandit": 6000, "DigitsBandit": 6000, "MaskedBandit": 5000}
 """Environment steps, where 3000 are too few."""
-SLACK = {"ImageBandit": 0.02, "DictBandit": 0.02}
-"""How far from its optimum a problem of noisy images is solved: 4 mistakes of 200."""
+SLACK = {"DictBandit": 0.02}
+"""How far from its optimum a problem with noisy images is solved: 4 mistakes of 200."""
 
 
 def greedy_return(problem, wrappers=(), **settings):
@@ -40,7 +40,6 @@ def greedy_return(problem, wrappers=(), **settings):
     [
         "ContextualBandit",
         "MultiDiscreteBandit",
-        "ImageBandit",
         "DictBandit",
         "SequenceBandit",
         "DigitsBandit",
