@@ -17,7 +17,7 @@ train: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n $(WORKERS)
 
 fuzz: $(STAMP)
 	FUZZ_EXAMPLES=20000 CONFORMANCE_EXAMPLES=500 \
