@@ -2,31 +2,63 @@
 
 import functools
 import importlib
+import inspect
 import re
 import shlex
+import sys
 from pathlib import Path
 
+import gymnasium as gym
 import pytest
 import yaml
+from stable_baselines3 import DQN, PPO, SAC, TD3
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.sac.policies import SACPolicy
 
 from composer import Experiment
 from composer.cli.main import main
 from composer.loading import Loader
 
 ROOT = Path(__file__).parent.parent
-RLLIB = (ROOT / "docs" / "coming-from-rllib.md").read_text()
-GROUPS = ("env", "algorithm", "model", "catalog", "plugins", "experiment")
+RLLIB, SB3 = ((ROOT / "docs" / f"coming-from-{name}.md").read_text() for name in ("rllib", "sb3"))
+EXAMPLES = {path.stem for path in (ROOT / "examples").glob("*.py")}
 
 
-def codes_of(page):
-    """What stands between backticks in a page's tables."""
-    rows = re.findall(r"^\|.*", page, re.MULTILINE)
-    return sorted({code for row in rows for code in re.findall(r"`([^`]+)`", row)})
+def columns(page):
+    """The columns of a page's tables, row by row: what is theirs, ours, remarks."""
+    return [row.split(" | ") for row in re.findall(r"^\| (.*) \|$", page, re.MULTILINE)]
+
+
+def codes(cells):
+    """What stands between backticks in them."""
+    return sorted({code for cell in cells for code in re.findall(r"`([^`]+)`", cell)})
+
+
+def ours(page):
+    return codes(cell for _, *cells in columns(page) for cell in cells)
 
 
 def lines_of(page):
     """Those that go behind `composer train`."""
-    return [code for code in codes_of(page) if re.match(rf'"?({"|".join(GROUPS)})[\w./]*=', code)]
+    return [code for code in ours(page) if re.match(r'"?[\w./]+=', code)]
+
+
+def forget():
+    """What was imported of the examples."""
+    for name in EXAMPLES:
+        sys.modules.pop(name, None)
+    for key, spec in list(gym.registry.items()):
+        if getattr(spec.entry_point, "__module__", None) in EXAMPLES:
+            del gym.registry[key]
+
+
+@pytest.fixture
+def _beside_the_examples(monkeypatch):
+    """In their directory, with nothing of them imported, before and after."""
+    monkeypatch.chdir(ROOT / "examples")
+    forget()
+    yield
+    forget()
 
 
 @functools.cache
@@ -52,9 +84,9 @@ def what_it_is_about(experiment, word):
     return getattr(experiment.config, section).to_data()
 
 
-@pytest.mark.parametrize("line", lines_of(RLLIB))
-def test_a_line_can_be_typed_and_each_word_of_it_changes_something(line, monkeypatch):
-    monkeypatch.chdir(ROOT / "examples")
+@pytest.mark.parametrize("line", sorted({*lines_of(RLLIB), *lines_of(SB3)}))
+@pytest.mark.usefixtures("_beside_the_examples")
+def test_a_line_can_be_typed_and_each_word_of_it_changes_something(line):
     words = shlex.split(line)
     experiment = loaded(words)
     experiment.require_model()
@@ -102,19 +134,27 @@ def found(name):
         return getattr(found(owner), attribute)
 
 
-NAMES = [code for code in codes_of(RLLIB) if re.fullmatch(r"composer(\.\w+)+", code)]
+NAMES = [code for code in {*ours(RLLIB), *ours(SB3)} if re.fullmatch(r"composer(\.\w+)+", code)]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", sorted(NAMES))
 def test_a_name_is_there(name):
     assert found(name) is not None
 
 
-@pytest.mark.parametrize("page", [RLLIB])
+@pytest.mark.parametrize("page", [RLLIB, SB3])
 def test_a_file_that_is_named_is_there(page):
     files = re.findall(r"(?:`|\()((?:\w+/)*\w+\.(?:py|yaml|md))(?:`|\)|:)", page)
     assert files
     assert [file for file in files if not {*ROOT.glob(file), *(ROOT / "docs").glob(file)}] == []
+
+
+@pytest.mark.parametrize("theirs", [PPO, DQN, SAC, TD3, ActorCriticPolicy, SACPolicy])
+def test_each_argument_of_sb3_is_there(theirs):
+    said = " ".join(codes(row[0] for row in columns(SB3)))
+    given = {"self", "observation_space", "action_space", "lr_schedule", "_init_setup_model"}
+    wanted = inspect.signature(theirs.__init__).parameters.keys() - given
+    assert [name for name in wanted if not re.search(rf"\b{name}\b", said)] == []
 
 
 def test_required_apis_are_printed(capsys):
