@@ -180,12 +180,13 @@ class Replay:
             self.priorities.update(indices.cpu().numpy(), errors.detach().cpu().numpy())
 
     def _uniform(self, batch_size: int, generator: torch.Generator) -> np.ndarray:
-        """Flat indices; a dummy step is drawn again, so that the others are equally likely."""
-        indices = self._draw(batch_size, generator)
-        while np.count_nonzero(counted := self._is_counted(indices)) < batch_size:
-            again = np.flatnonzero(~counted)
-            indices[again] = self._draw(len(again), generator)
-        return indices
+        """Flat indices of steps that count, each as likely; what else is drawn is left out."""
+        found = np.empty(0, np.int64)
+        while len(found) < batch_size:
+            lacking = batch_size - len(found)
+            drawn = self._draw(lacking + lacking // 8, generator)
+            found = np.concatenate([found, drawn[self._is_counted(drawn)]])
+        return found[:batch_size]
 
     def _is_counted(self, indices: np.ndarray) -> np.ndarray:
         return self.ring.outcomes_at(indices)[Columns.LOSS_MASK]
