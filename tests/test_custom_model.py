@@ -450,7 +450,7 @@ def test_a_file_that_cannot_be_imported_is_told_with_its_line(own, code, message
     [
         ("Fails", "Fails raised ZeroDivisionError as it was made: division", "self.width = 1 / 0"),
         ("Misfits", "Misfits raised RuntimeError as it acted: mat1", "return {Columns."),
-        ("Neither", "returned neither `action_dist_inputs` nor `actions`", "class Neither"),
+        ("Neither", "must return `action_dist_inputs` or `actions`", "class Neither"),
         ("WrongName", "names `critic`, which the module does not have", "class WrongName"),
         (
             "WithoutPolicy",

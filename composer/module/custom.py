@@ -12,6 +12,7 @@ import torch
 from composer.algorithms.base import AlgorithmConfig
 from composer.apis import API, known_apis
 from composer.catalog.catalog import Catalog
+from composer.devices import require_device
 from composer.importing import find_class
 from composer.masks import mask_key
 from composer.model_config import CustomModelConfig
@@ -102,8 +103,10 @@ class CustomModel:
             inference_only: Without what `get_non_inference_attributes` names.
 
         Raises:
+            CompositionError: If torch cannot use the device.
             ComposerError: As `trial`.
         """
+        require_device(device)
         self.trial  # noqa: B018 - refuses what cannot be trained
         return self._made(seed, inference_only).to(device)
 
