@@ -30,6 +30,7 @@ from torch import nn
 from composer import Columns, RLModule
 from composer.distributions.greedy import GreedyDistribution
 from composer.distributions.base import DeterministicDistribution
+from composer.distributions.squashed_gaussian import SquashedGaussianDistribution
 
 
 class Mine(RLModule):
@@ -228,6 +229,22 @@ class NoCopy(Targeted):
 class OneValue(Targeted):
     def compute_q_values(self, batch):
         return {Columns.QF_PREDS: super().compute_q_values(batch)[Columns.QF_PREDS][:, :1]}
+
+
+class Actor(RLModule):
+    """Real actions, or two choices; the layers of critics, which nothing calls yet."""
+
+    def setup(self):
+        space, more = self.action_space, self.model_config.get("quantiles", 1)
+        real = 0 if hasattr(space, "n") else space.shape[0]
+        inputs = {"squashed": 2 * real, "one": real, "choice": 2}[self.model_config["acts"]]
+        self.encoder = nn.Sequential(nn.Linear(self.observation_space.shape[0], 16), nn.ReLU())
+        self.policy = nn.Sequential(nn.Linear(16, inputs), nn.Tanh())
+        self.critics = nn.ModuleList(nn.Linear(16 + real, more) for _ in range(2))
+        self.q = nn.Linear(16, 2)
+
+    def _forward(self, batch, **kwargs):
+        return {Columns.ACTION_DIST_INPUTS: self.policy(self.encoder(batch[Columns.OBS]))}
 
 
 class NotOne:
@@ -522,12 +539,69 @@ def test_a_class_with_targets_is_trained_evaluated_and_resumed_by_dqn(own, capsy
     assert not torch.equal(module.q.weight, module.target_q.weight)
 
 
+def pasted(own, name, *typed):
+    """Words of a class `Mended`: `name`, with the methods that errors hold pasted into it."""
+    with pytest.raises(ContractError) as raised:
+        Experiment.load(words(name, *typed)).require_model()
+    pastes = [problem.message.partition("\n")[2] for problem in raised.value.problems]
+    body = "".join(f"    {line}\n" for paste in pastes for line in f"{paste}\n".splitlines())
+    (own / "other_pkg.py").write_text(f"from own_pkg import *\n\nclass Mended({name}):\n{body}")
+    return ["model=custom", "model.path=other_pkg.Mended", "logger=none", *typed]
+
+
+SMALL = [
+    "env.num_envs=2",
+    "total_steps=120",
+    "evaluation={episodes: 1, every: 0}",
+    "algorithm.learning_starts=40",
+    "algorithm.batch_size=16",
+    "algorithm.train_ratio=0.1",
+    "env.kwargs.max_episode_steps=30",
+]
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "env", "acts", "distribution"),
+    [
+        ("sac", "pendulum", "squashed", "SquashedGaussianDistribution"),
+        ("tqc", "pendulum", "squashed", "SquashedGaussianDistribution"),
+        ("td3", "pendulum", "one", "DeterministicDistribution"),
+        ("sac", "cartpole", "choice", None),
+    ],
+)
+def test_methods_pasted_for_critics_and_targets_train_are_evaluated_and_resumed(
+    own, capsys, algorithm, env, acts, distribution
+):
+    quantiles = 5 if algorithm == "tqc" else 1
+    config = f"model.config={{acts: {acts}, quantiles: {quantiles}}}"
+    typed = pasted(own, "Actor", f"algorithm={algorithm}", f"env={env}", config, *SMALL)
+    if distribution:
+        with pytest.raises(ContractError, match=f"{algorithm} learns from .*{distribution}"):
+            Experiment.load(typed).require_model()
+        with (own / "other_pkg.py").open("a") as file:
+            file.write(f"    def get_train_action_dist_cls(self):\n        return {distribution}\n")
+        sys.modules.pop("other_pkg")
+    assert main(["train", *typed, "--run-dir", "run"]) == 0
+    at_the_end = re.findall(r"return (\S+) ± ", capsys.readouterr().out)[-1]
+    assert main(["eval", "run"]) == 0
+    assert f"return {at_the_end} ± " in capsys.readouterr().out
+    assert main(["resume", "run", "total_steps=160"]) == 0
+    latest = sorted((own / "run" / "checkpoints").glob("step_*"))[-1]
+    module = RLModule.from_checkpoint(latest, trust="other_pkg")
+    for network, target in module.get_target_network_pairs():
+        pairs = zip(network.parameters(), target.parameters(), strict=True)
+        assert not all(torch.equal(one, other) for one, other in pairs)
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
         ("Drawing", "draws its actions where it explores, and dqn explores by itself"),
         ("NoCopy", "shares weights with what it copies"),
-        ("OneValue", "gives values of actions of the shape (2, 1); `compute_q_values` returns"),
+        (
+            "OneValue",
+            "`compute_q_values` of OneValue must return `qf_preds`: expected (*B, 2), given (2, 1)",
+        ),
     ],
 )
 def test_what_dqn_cannot_learn_from_is_refused_before_training(own, name, message):
@@ -540,8 +614,14 @@ def test_what_dqn_cannot_learn_from_is_refused_before_training(own, name, messag
     ("name", "message"),
     [
         ("ActionsAlone", "returns `actions` alone where it explores, and ppo learns from their"),
-        ("ActionsInTraining", "returns no `action_dist_inputs` from `forward_train`"),
-        ("Column", r"gives values of the shape (2, 1) for 2 observations"),
+        (
+            "ActionsInTraining",
+            "`forward_train` of ActionsInTraining must return `action_dist_inputs`: expected",
+        ),
+        (
+            "Column",
+            "`compute_values` of Column must return `vf_preds`: expected (*B,), where *B is (2,)",
+        ),
         ("Remembers", "carries a state from step to step"),
         ("WithoutGradient", "computes nothing that has a gradient"),
     ],

@@ -325,7 +325,7 @@ class RLModule(nn.Module):
             ModuleError: If there is no such phase, or no `action_dist_inputs`.
         """
         if phase not in self._bound:
-            self._bound[phase] = self._distribution_for(phase)
+            self._bound[phase] = self.distribution_for(phase)
         inputs = out.get(Columns.ACTION_DIST_INPUTS)
         if inputs is None:
             raise ModuleError(f"what the forward returned has no `{Columns.ACTION_DIST_INPUTS}`")
@@ -348,7 +348,12 @@ class RLModule(nn.Module):
     def _held_noise(self) -> list[HoldsNoise]:
         return held_noise(self)
 
-    def _distribution_for(self, phase: Phase) -> ActionDistribution:
+    def distribution_for(self, phase: Phase) -> ActionDistribution:
+        """What makes the distribution of a phase from `action_dist_inputs`.
+
+        Raises:
+            ModuleError: If there is no such phase.
+        """
         makers = {
             "train": self.get_train_action_dist_cls,
             "exploration": self.get_exploration_action_dist_cls,
