@@ -14,7 +14,7 @@ ROOT = Path(composer.__file__).parent
 FLOORS = [
     ["errors", "places", "fixes", "problems", "config", "importing"],
     ["spaces", "masks", "columns", "devices", "seeds", "returns", "files"],
-    ["layers", "noisy", "running_norm", "composites"],
+    ["layers", "modes", "noisy", "running_norm", "composites"],
     ["distributions"],
     ["apis"],
     ["encoders", "memories"],

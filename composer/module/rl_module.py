@@ -2,8 +2,8 @@
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -31,6 +31,7 @@ from composer.files import (
     write_tensors,
 )
 from composer.masks import mask_key
+from composer.modes import learners
 from composer.module.io_specs import Bound, Specs
 from composer.module.proving import MISTAKES, Phase, blame, prove, require, require_phase
 from composer.module.settings import Settings
@@ -114,6 +115,7 @@ class RLModule(nn.Module):
         self._dropped: tuple[str, ...] = ()
         self.proven: set[Phase] = set()
         """Phases whose first call was checked."""
+        self._frozen: list[nn.Module] = []
         self.setup()
         self._make_targets()
         if inference_only and isinstance(self, InferenceOnlyAPI):
@@ -687,9 +689,36 @@ class RLModule(nn.Module):
         for name, parameter in self.named_parameters():
             if within(name, parts):
                 parameter.requires_grad_(False)
-        for name, part in self.named_modules():
-            if within(name, parts):
-                part.training = False
+        self._frozen += [part for name, part in self.named_modules() if within(name, parts)]
+        for part in self._frozen:
+            part.training = False
+        self._learners = [part for part in self._learners if part not in self._frozen]
+
+    def train(self, mode: bool = True) -> Self:
+        """Torch's train mode; what is frozen stays in eval mode."""
+        super().train(mode)
+        for part in self._frozen:
+            part.training = False
+        return self
+
+    def rest(self) -> None:
+        """Puts what does otherwise while it learns, such as dropout, into torch's eval mode."""
+        for part in self._learners:
+            part.training = False
+
+    @contextmanager
+    def learning(self) -> Iterator[None]:
+        """Meanwhile that is in train mode, but for what is frozen."""
+        for part in self._learners:
+            part.training = True
+        try:
+            yield
+        finally:
+            self.rest()
+
+    @functools.cached_property
+    def _learners(self) -> list[nn.Module]:
+        return learners(self)
 
 
 def read_weights(path: str | Path) -> Weights:
