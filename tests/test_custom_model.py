@@ -1,5 +1,6 @@
 """Hand-written modules named by a configuration, and parts of one's own in a composed module."""
 
+import copy
 import json
 import re
 import shlex
@@ -14,8 +15,11 @@ from torch import nn
 
 from composer import Catalog, Columns, Experiment, RLModule, Trainer
 from composer.algorithms.ppo import PPOConfig
+from composer.algorithms.sac import SACConfig
 from composer.cli.main import main
 from composer.distributions.categorical import CategoricalDistribution
+from composer.distributions.joint import JointConfig
+from composer.distributions.squashed_gaussian import SquashedGaussianDistribution
 from composer.engines.policy import build_module, evaluate_experiment
 from composer.errors import CheckpointError, ComposerError, CompositionError, ContractError
 from composer.model_config import CustomModelConfig
@@ -245,6 +249,31 @@ class Actor(RLModule):
 
     def _forward(self, batch, **kwargs):
         return {Columns.ACTION_DIST_INPUTS: self.policy(self.encoder(batch[Columns.OBS]))}
+
+
+class Critics(Actor):
+    def compute_action_values(self, batch):
+        both = torch.cat([self.encoder(batch[Columns.OBS]), batch[Columns.ACTIONS]], -1)
+        return {Columns.QF_PREDS: torch.stack([critic(both) for critic in self.critics])}
+
+    def make_target_networks(self):
+        self.slower = copy.deepcopy(self.critics)
+
+    def get_target_network_pairs(self):
+        return [(self.critics, self.slower)]
+
+    def forward_target(self, batch):
+        with torch.no_grad():
+            return self.compute_action_values(batch)
+
+
+class Blind(Critics):
+    def compute_action_values(self, batch):
+        values = super().compute_action_values(batch | {Columns.ACTIONS: torch.zeros(2, 1)})
+        return {Columns.QF_PREDS: values[Columns.QF_PREDS].squeeze(-1)}
+
+    def get_train_action_dist_cls(self):
+        return SquashedGaussianDistribution
 
 
 class NotOne:
@@ -591,6 +620,79 @@ def test_methods_pasted_for_critics_and_targets_train_are_evaluated_and_resumed(
     for network, target in module.get_target_network_pairs():
         pairs = zip(network.parameters(), target.parameters(), strict=True)
         assert not all(torch.equal(one, other) for one, other in pairs)
+
+
+ACTS = "model.config={acts: squashed}"
+
+
+@pytest.mark.parametrize(
+    ("name", "typed", "message"),
+    [
+        ("Blind", ["algorithm=sac"], "gives values that do not depend on the actions, and sac"),
+        (
+            "Critics",
+            ["algorithm=sac"],
+            "has a DiagGaussianDistribution for Box(1,) float32, and sac learns from "
+            "`composer.distributions.squashed_gaussian.SquashedGaussianDistribution`: let",
+        ),
+        (
+            "Mine",
+            ["algorithm=dqn"],
+            "dqn values every action it could take",
+        ),
+    ],
+)
+def test_what_critics_of_real_actions_cannot_be_learnt_by_is_refused(own, name, typed, message):
+    problem = problem_of(name, "env=pendulum", ACTS, *typed)
+    assert message in problem.message
+
+
+REAL = spaces.Box(-1, 1, (1,), np.float32)
+
+
+class Hybrid(RLModule):
+    """A real action, and a choice, with a value for each of its options."""
+
+    options = 2
+
+    def setup(self):
+        self.policy, self.critics = nn.Linear(4, 4), nn.Linear(4 + 1, 3 * self.options)
+
+    def _forward(self, batch, **kwargs):
+        return {Columns.ACTION_DIST_INPUTS: self.policy(batch[Columns.OBS])}
+
+    def values(self, batch, critics):
+        both = torch.cat([batch[Columns.OBS], batch[Columns.ACTIONS]], -1)
+        return {Columns.QF_PREDS: critics(both).unflatten(-1, (3, self.options)).movedim(-2, 0)}
+
+    def compute_action_values(self, batch):
+        return self.values(batch, self.critics)
+
+    def make_target_networks(self):
+        self.slower = copy.deepcopy(self.critics).requires_grad_(False)
+
+    def get_target_network_pairs(self):
+        return [(self.critics, self.slower)]
+
+    def forward_target(self, batch):
+        return self.values(batch, self.slower)
+
+    def get_train_action_dist_cls(self):
+        space = self.action_space
+        kinds = {"choice": CategoricalDistribution, "real": SquashedGaussianDistribution}
+        parts = {key: cls.for_space(space[key]) for key, cls in kinds.items()}
+        return JointConfig().join(space, parts)
+
+
+class Wrong(Hybrid):
+    options = 5
+
+
+def test_critics_of_both_kinds_of_action_have_a_value_for_each_choice():
+    both = spaces.Dict(choice=TWO, real=REAL)
+    assert model_of(Hybrid, action=both, algorithm=SACConfig()).trial.parameters > 0
+    with pytest.raises(ContractError, match=r"expected \(n_critics, \*B, 2\), given \(3, 2, 5\)"):
+        model_of(Wrong, action=both, algorithm=SACConfig()).trial  # noqa: B018
 
 
 @pytest.mark.parametrize(
