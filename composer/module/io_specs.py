@@ -101,27 +101,33 @@ def misfits(
         bound: The sizes of named axes that are known; gains those of `values`.
         exact: Also what `TensorSpec.exact` lets pass.
     """
-    told: set[Path] = set()
+    lost: set[Path] = set()
     for path, spec in specs.items():
         found, value, rest = _walked(values, path)
         at = path[: len(path) - len(rest)]
-        column, expected, given = _named(found), _expected(spec), _given(value)
-        if rest and isinstance(value, Mapping | tuple):
-            at, column = (*at, rest[0]), _named((*found, rest[0]))
-            expected = _expected(spec) if rest[1:] == () else _inside(specs, at)
-            given = "nothing" + _instead(rest[0], value, found)
-        elif rest:
-            expected = _inside(specs, at)
-        elif isinstance(spec, TensorSpec) and isinstance(value, Tensor):
-            clash = _clash(spec.axes, tuple(value.shape), column, bound)
-            if clash is None and _is_of_dtype(value, spec, exact):
-                continue
-            expected += clash or ""
-        elif spec is None or (isinstance(spec, type) and isinstance(value, spec)):
+        if not rest:
+            if words := _misfit(spec, value, _named(found), bound, exact):
+                yield f"`{_named(found)}`: {words}"
             continue
-        if at not in told:
-            told.add(at)
-            yield f"`{column}`: expected {expected}, given {given}"
+        given = _given(value)
+        if isinstance(value, Mapping | tuple):
+            at, given = (*at, rest[0]), f"nothing{_instead(rest[0], value, found)}"
+            found = (*found, rest[0])
+        if at not in lost:
+            lost.add(at)
+            expected = _expected(spec) if at == path else _inside(specs, at)
+            yield f"`{_named(found)}`: expected {expected}, given {given}"
+
+
+def _misfit(spec: Leaf, value: Any, column: str, bound: Bound, exact: bool) -> str | None:
+    clash = ""
+    if isinstance(spec, TensorSpec) and isinstance(value, Tensor):
+        clash = _clash(spec.axes, tuple(value.shape), column, bound)
+        if clash is None and _is_of_dtype(value, spec, exact):
+            return None
+    elif spec is None or (isinstance(spec, type) and isinstance(value, spec)):
+        return None
+    return f"expected {_expected(spec)}{clash or ''}, given {_given(value)}"
 
 
 def _walked(values: Any, path: Path) -> tuple[Path, Any, Path]:
