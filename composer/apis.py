@@ -21,6 +21,8 @@ class API(ABC):  # noqa: B024 - a root, whose subclasses say what is abstract
     """The name in `Columns` of what a module may compute instead; only the method is asked for."""
     paste_column: ClassVar[str] = ""
     """What to paste where it does."""
+    paste_with: ClassVar[Mapping[str, str]] = {}
+    """What to paste where another API, by its label, is required too."""
 
     supply: ClassVar[str] = ""
     """What gives it to a composed module, where that is not a head."""
@@ -36,9 +38,12 @@ class API(ABC):  # noqa: B024 - a root, whose subclasses say what is abstract
         return all(m is not None and not getattr(m, "__isabstractmethod__", False) for m in methods)
 
     @classmethod
-    def paste_for(cls, module_class: type) -> str:
-        """The method to paste into a class, by what its code speaks of."""
-        return cls.paste_column if cls.column and _speaks_of(module_class, cls) else cls.paste
+    def paste_for(cls, module_class: type, required: "APIs" = frozenset()) -> str:
+        """The method to paste into a class, by what its code speaks of and all that is required."""
+        if cls.column and _speaks_of(module_class, cls):
+            return cls.paste_column
+        labels = {api.label() for api in required}
+        return next((cls.paste_with[name] for name in cls.paste_with if name in labels), cls.paste)
 
     @classmethod
     def __subclasshook__(cls, other: type) -> bool:
@@ -107,6 +112,10 @@ class QNetAPI(API):
         "    return GreedyDistribution    # from composer.distributions.greedy"
     )
 
+    paste_with = {  # noqa: RUF012 - nobody changes it
+        "PolicyAPI": paste.partition("\n\n")[0],
+    }
+
     @abstractmethod
     def compute_q_values(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """Q of the observations and every action.
@@ -128,8 +137,8 @@ class ContinuousQAPI(API):
     paste = (
         "def compute_action_values(self, batch):\n"
         "    features = self.encoder(batch[Columns.OBS])\n"
-        "    both = torch.cat([features, batch[Columns.ACTIONS]], -1)\n"
-        "    values = [critic(both).squeeze(-1) for critic in (self.q1, self.q2)]\n"
+        "    both = torch.cat([features, batch[Columns.ACTIONS]], -1)    # real ones, (*B, A)\n"
+        "    values = [critic(both).squeeze(-1) for critic in self.critics]    # an nn.ModuleList\n"
         "    return {Columns.QF_PREDS: torch.stack(values)}    # (n_critics, *B)"
     )
 
@@ -161,6 +170,24 @@ class TargetNetworkAPI(API):
         "def forward_target(self, batch):\n"
         "    return {Columns.QF_PREDS: self.target_q(self.encoder(batch[Columns.OBS]))}"
     )
+    paste_with = {  # noqa: RUF012 - nobody changes it
+        "ContinuousQAPI": (
+            "def make_target_networks(self):\n"
+            "    self.target_critics = copy.deepcopy(self.critics).requires_grad_(False)\n"
+            "    self.target_policy = copy.deepcopy(self.policy).requires_grad_(False)  # td3\n"
+            "\n"
+            "def get_target_network_pairs(self):\n"
+            "    return [(self.critics, self.target_critics), (self.policy, self.target_policy)]\n"
+            "\n"
+            "def forward_target(self, batch):\n"
+            "    features = self.encoder(batch[Columns.OBS])\n"
+            "    if Columns.ACTIONS not in batch:\n"
+            "        return {Columns.ACTION_DIST_INPUTS: self.target_policy(features)}\n"
+            "    both = torch.cat([features, batch[Columns.ACTIONS]], -1)\n"
+            "    values = [critic(both).squeeze(-1) for critic in self.target_critics]\n"
+            "    return {Columns.QF_PREDS: torch.stack(values)}"
+        )
+    }
 
     @abstractmethod
     def make_target_networks(self) -> None:

@@ -88,15 +88,24 @@ def compose(
             "Catalog(rules) or Catalog.default()"
         )
     trained_by = None if algorithm is None else AlgorithmConfig.parse(algorithm, "algorithm")
-    if trained_by is not None and (refusal := trained_by.refusal(action_space)):
-        raise CompositionError(_unfit_algorithm(trained_by, refusal, action_space))
-    trained_by = trained_by and trained_by.resolve(action_space)
+    trained_by = trained_by and resolved(trained_by, action_space)
     catalog = Catalog.default() if catalog is None else catalog
     request = _Request(observation_space, action_space, config, trained_by, catalog)
     blueprint = request.blueprint()
     if trained_by is not None:
         _require_apis(blueprint, trained_by)
     return blueprint
+
+
+def resolved(algorithm: AlgorithmConfig, action_space: gym.Space) -> AlgorithmConfig:
+    """The same algorithm, every derived field filled in for the space.
+
+    Raises:
+        CompositionError: If it cannot learn to act there.
+    """
+    if refusal := algorithm.refusal(action_space):
+        raise CompositionError(_unfit_algorithm(algorithm, refusal, action_space))
+    return algorithm.resolve(action_space)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 import gymnasium as gym
-import torch
 from pydantic import Field
 
 from composer.algorithms.base import AlgorithmConfig
@@ -23,6 +22,7 @@ from composer.catalog.catalog import Catalog
 from composer.catalog.rules import CatalogConfig
 from composer.composition import compose
 from composer.config import Auto, AutoOr, Config, Frozen, FrozenDict, Listed, Size, Steps
+from composer.devices import device_problems
 from composer.engines.base import EngineConfig
 from composer.environments.base import EnvironmentConfig
 from composer.errors import (
@@ -30,7 +30,6 @@ from composer.errors import (
     ConfigError,
     ModuleError,
     Problem,
-    did_you_mean,
     line_to_type,
     nearest_first,
 )
@@ -235,7 +234,7 @@ def _validated(data: Mapping[str, Any], config_dir: str | Path | None) -> Experi
     problems = [
         *config.env.problems(),
         *config.algorithm.problems(config.env.num_envs),
-        *_device_problems(config.device),
+        *device_problems(config.device),
     ]
     if problems:
         raise ConfigError(*problems)
@@ -318,17 +317,3 @@ def _misnamed(
         valid=nearest_first(right, {*names, right}),
         fix=line_to_type("plugins", [*plugins[:index], whole, *plugins[index + 1 :]]),
     )
-
-
-def _device_problems(name: str) -> list[Problem]:
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        if listed := re.match(r"Expected one of ([\w, ]+) device type", reason):
-            names = listed[1].split(", ")
-            reason = f"there is no kind `{name.partition(':')[0]}`{did_you_mean(name, names)}"
-        message = f"torch cannot use this device: {reason}"
-        return [Problem(message, "device", name, fix="device=cpu")]
-    return []

@@ -85,10 +85,11 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     moment leaves one whole copy: at `path`, or where `remove_leftovers` puts it back from.
 
     Raises:
-        CheckpointError: The disk is full, or `path` is a file.
+        CheckpointError: The disk is full, or `path`, or what it lies in, is a file.
     """
-    if path.exists() and not path.is_dir():
-        raise CheckpointError(f"{path} is a file, where a directory is to be written")
+    for place in (path, *path.parents):
+        if place.exists() and not place.is_dir():
+            raise CheckpointError(f"{place} is a file, where a directory is to be written")
     temporary = _beside(path, TEMPORARY)
     with naming_full_disk(path):
         try:

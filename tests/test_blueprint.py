@@ -237,6 +237,22 @@ def test_two_trunks_of_one_config_have_weights_of_their_own():
     )
 
 
+@pytest.mark.parametrize(
+    ("device", "told"),
+    [
+        ("gpu", "torch cannot use this device: there is no kind `gpu`"),
+        ("cpuu", "there is no kind `cpuu`; did you mean `cpu`?"),
+        ("cuda:77", "torch cannot use this device: "),
+    ],
+)
+def test_a_device_that_torch_cannot_use_is_told(device, told):
+    with pytest.raises(CompositionError) as raised:
+        compose(spaces.Discrete(3), spaces.Discrete(2)).build(device=device)
+    (problem,) = raised.value.problems
+    assert (problem.path, problem.value, problem.fix) == ("device", device, "device=cpu")
+    assert told in problem.message
+
+
 def test_building_leaves_torchs_generator_alone():
     before = torch.get_rng_state()
     blueprint = compose(IMAGE, TWO, algorithm="ppo")

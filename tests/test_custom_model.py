@@ -1,5 +1,6 @@
 """Hand-written modules named by a configuration, and parts of one's own in a composed module."""
 
+import copy
 import json
 import re
 import shlex
@@ -14,8 +15,11 @@ from torch import nn
 
 from composer import Catalog, Columns, Experiment, RLModule, Trainer
 from composer.algorithms.ppo import PPOConfig
+from composer.algorithms.sac import SACConfig
 from composer.cli.main import main
 from composer.distributions.categorical import CategoricalDistribution
+from composer.distributions.joint import JointConfig
+from composer.distributions.squashed_gaussian import SquashedGaussianDistribution
 from composer.engines.policy import build_module, evaluate_experiment
 from composer.errors import CheckpointError, ComposerError, CompositionError, ContractError
 from composer.model_config import CustomModelConfig
@@ -30,6 +34,7 @@ from torch import nn
 from composer import Columns, RLModule
 from composer.distributions.greedy import GreedyDistribution
 from composer.distributions.base import DeterministicDistribution
+from composer.distributions.squashed_gaussian import SquashedGaussianDistribution
 
 
 class Mine(RLModule):
@@ -228,6 +233,47 @@ class NoCopy(Targeted):
 class OneValue(Targeted):
     def compute_q_values(self, batch):
         return {Columns.QF_PREDS: super().compute_q_values(batch)[Columns.QF_PREDS][:, :1]}
+
+
+class Actor(RLModule):
+    """Real actions, or two choices; the layers of critics, which nothing calls yet."""
+
+    def setup(self):
+        space, more = self.action_space, self.model_config.get("quantiles", 1)
+        real = 0 if hasattr(space, "n") else space.shape[0]
+        inputs = {"squashed": 2 * real, "one": real, "choice": 2}[self.model_config["acts"]]
+        self.encoder = nn.Sequential(nn.Linear(self.observation_space.shape[0], 16), nn.ReLU())
+        self.policy = nn.Sequential(nn.Linear(16, inputs), nn.Tanh())
+        self.critics = nn.ModuleList(nn.Linear(16 + real, more) for _ in range(2))
+        self.q = nn.Linear(16, 2)
+
+    def _forward(self, batch, **kwargs):
+        return {Columns.ACTION_DIST_INPUTS: self.policy(self.encoder(batch[Columns.OBS]))}
+
+
+class Critics(Actor):
+    def compute_action_values(self, batch):
+        both = torch.cat([self.encoder(batch[Columns.OBS]), batch[Columns.ACTIONS]], -1)
+        return {Columns.QF_PREDS: torch.stack([critic(both) for critic in self.critics])}
+
+    def make_target_networks(self):
+        self.slower = copy.deepcopy(self.critics)
+
+    def get_target_network_pairs(self):
+        return [(self.critics, self.slower)]
+
+    def forward_target(self, batch):
+        with torch.no_grad():
+            return self.compute_action_values(batch)
+
+
+class Blind(Critics):
+    def compute_action_values(self, batch):
+        values = super().compute_action_values(batch | {Columns.ACTIONS: torch.zeros(2, 1)})
+        return {Columns.QF_PREDS: values[Columns.QF_PREDS].squeeze(-1)}
+
+    def get_train_action_dist_cls(self):
+        return SquashedGaussianDistribution
 
 
 class NotOne:
@@ -450,7 +496,7 @@ def test_a_file_that_cannot_be_imported_is_told_with_its_line(own, code, message
     [
         ("Fails", "Fails raised ZeroDivisionError as it was made: division", "self.width = 1 / 0"),
         ("Misfits", "Misfits raised RuntimeError as it acted: mat1", "return {Columns."),
-        ("Neither", "returned neither `action_dist_inputs` nor `actions`", "class Neither"),
+        ("Neither", "must return `action_dist_inputs` or `actions`", "class Neither"),
         ("WrongName", "names `critic`, which the module does not have", "class WrongName"),
         (
             "WithoutPolicy",
@@ -522,12 +568,142 @@ def test_a_class_with_targets_is_trained_evaluated_and_resumed_by_dqn(own, capsy
     assert not torch.equal(module.q.weight, module.target_q.weight)
 
 
+def pasted(own, name, *typed):
+    """Words of a class `Mended`: `name`, with the methods that errors hold pasted into it."""
+    with pytest.raises(ContractError) as raised:
+        Experiment.load(words(name, *typed)).require_model()
+    pastes = [problem.message.partition("\n")[2] for problem in raised.value.problems]
+    body = "".join(f"    {line}\n" for paste in pastes for line in f"{paste}\n".splitlines())
+    (own / "other_pkg.py").write_text(f"from own_pkg import *\n\nclass Mended({name}):\n{body}")
+    return ["model=custom", "model.path=other_pkg.Mended", "logger=none", *typed]
+
+
+SMALL = [
+    "env.num_envs=2",
+    "total_steps=120",
+    "evaluation={episodes: 1, every: 0}",
+    "algorithm.learning_starts=40",
+    "algorithm.batch_size=16",
+    "algorithm.train_ratio=0.1",
+    "env.kwargs.max_episode_steps=30",
+]
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "env", "acts", "distribution"),
+    [
+        ("sac", "pendulum", "squashed", "SquashedGaussianDistribution"),
+        ("tqc", "pendulum", "squashed", "SquashedGaussianDistribution"),
+        ("td3", "pendulum", "one", "DeterministicDistribution"),
+        ("sac", "cartpole", "choice", None),
+    ],
+)
+def test_methods_pasted_for_critics_and_targets_train_are_evaluated_and_resumed(
+    own, capsys, algorithm, env, acts, distribution
+):
+    quantiles = 5 if algorithm == "tqc" else 1
+    config = f"model.config={{acts: {acts}, quantiles: {quantiles}}}"
+    typed = pasted(own, "Actor", f"algorithm={algorithm}", f"env={env}", config, *SMALL)
+    if distribution:
+        with pytest.raises(ContractError, match=f"{algorithm} learns from .*{distribution}"):
+            Experiment.load(typed).require_model()
+        with (own / "other_pkg.py").open("a") as file:
+            file.write(f"    def get_train_action_dist_cls(self):\n        return {distribution}\n")
+        sys.modules.pop("other_pkg")
+    assert main(["train", *typed, "--run-dir", "run"]) == 0
+    at_the_end = re.findall(r"return (\S+) ± ", capsys.readouterr().out)[-1]
+    assert main(["eval", "run"]) == 0
+    assert f"return {at_the_end} ± " in capsys.readouterr().out
+    assert main(["resume", "run", "total_steps=160"]) == 0
+    latest = sorted((own / "run" / "checkpoints").glob("step_*"))[-1]
+    module = RLModule.from_checkpoint(latest, trust="other_pkg")
+    for network, target in module.get_target_network_pairs():
+        pairs = zip(network.parameters(), target.parameters(), strict=True)
+        assert not all(torch.equal(one, other) for one, other in pairs)
+
+
+ACTS = "model.config={acts: squashed}"
+
+
+@pytest.mark.parametrize(
+    ("name", "typed", "message"),
+    [
+        ("Blind", ["algorithm=sac"], "gives values that do not depend on the actions, and sac"),
+        (
+            "Critics",
+            ["algorithm=sac"],
+            "has a DiagGaussianDistribution for Box(1,) float32, and sac learns from "
+            "`composer.distributions.squashed_gaussian.SquashedGaussianDistribution`: let",
+        ),
+        (
+            "Mine",
+            ["algorithm=dqn"],
+            "dqn values every action it could take",
+        ),
+    ],
+)
+def test_what_critics_of_real_actions_cannot_be_learnt_by_is_refused(own, name, typed, message):
+    problem = problem_of(name, "env=pendulum", ACTS, *typed)
+    assert message in problem.message
+
+
+REAL = spaces.Box(-1, 1, (1,), np.float32)
+
+
+class Hybrid(RLModule):
+    """A real action, and a choice, with a value for each of its options."""
+
+    options = 2
+
+    def setup(self):
+        self.policy, self.critics = nn.Linear(4, 4), nn.Linear(4 + 1, 3 * self.options)
+
+    def _forward(self, batch, **kwargs):
+        return {Columns.ACTION_DIST_INPUTS: self.policy(batch[Columns.OBS])}
+
+    def values(self, batch, critics):
+        both = torch.cat([batch[Columns.OBS], batch[Columns.ACTIONS]], -1)
+        return {Columns.QF_PREDS: critics(both).unflatten(-1, (3, self.options)).movedim(-2, 0)}
+
+    def compute_action_values(self, batch):
+        return self.values(batch, self.critics)
+
+    def make_target_networks(self):
+        self.slower = copy.deepcopy(self.critics).requires_grad_(False)
+
+    def get_target_network_pairs(self):
+        return [(self.critics, self.slower)]
+
+    def forward_target(self, batch):
+        return self.values(batch, self.slower)
+
+    def get_train_action_dist_cls(self):
+        space = self.action_space
+        kinds = {"choice": CategoricalDistribution, "real": SquashedGaussianDistribution}
+        parts = {key: cls.for_space(space[key]) for key, cls in kinds.items()}
+        return JointConfig().join(space, parts)
+
+
+class Wrong(Hybrid):
+    options = 5
+
+
+def test_critics_of_both_kinds_of_action_have_a_value_for_each_choice():
+    both = spaces.Dict(choice=TWO, real=REAL)
+    assert model_of(Hybrid, action=both, algorithm=SACConfig()).trial.parameters > 0
+    with pytest.raises(ContractError, match=r"expected \(n_critics, \*B, 2\), given \(3, 2, 5\)"):
+        model_of(Wrong, action=both, algorithm=SACConfig()).trial  # noqa: B018
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
         ("Drawing", "draws its actions where it explores, and dqn explores by itself"),
         ("NoCopy", "shares weights with what it copies"),
-        ("OneValue", "gives values of actions of the shape (2, 1); `compute_q_values` returns"),
+        (
+            "OneValue",
+            "`compute_q_values` of OneValue must return `qf_preds`: expected (*B, 2), given (2, 1)",
+        ),
     ],
 )
 def test_what_dqn_cannot_learn_from_is_refused_before_training(own, name, message):
@@ -540,8 +716,14 @@ def test_what_dqn_cannot_learn_from_is_refused_before_training(own, name, messag
     ("name", "message"),
     [
         ("ActionsAlone", "returns `actions` alone where it explores, and ppo learns from their"),
-        ("ActionsInTraining", "returns no `action_dist_inputs` from `forward_train`"),
-        ("Column", r"gives values of the shape (2, 1) for 2 observations"),
+        (
+            "ActionsInTraining",
+            "`forward_train` of ActionsInTraining must return `action_dist_inputs`: expected",
+        ),
+        (
+            "Column",
+            "`compute_values` of Column must return `vf_preds`: expected (*B,), where *B is (2,)",
+        ),
         ("Remembers", "carries a state from step to step"),
         ("WithoutGradient", "computes nothing that has a gradient"),
     ],

@@ -173,13 +173,6 @@ def test_an_exception_leaves_what_was_there(tmp_path, error):
     assert_only(tmp_path, step=1)
 
 
-def test_a_file_is_not_replaced_by_a_directory(tmp_path):
-    (tmp_path / "latest").write_text("mine")
-    with pytest.raises(CheckpointError, match="latest is a file"):
-        write_checkpoint(tmp_path / "latest", 1)
-    assert (tmp_path / "latest").read_text() == "mine"
-
-
 # Damage
 
 
@@ -476,3 +469,14 @@ def test_a_file_in_the_place_of_the_runs_is_an_error(tmp_path):
     (tmp_path / "runs").touch()
     with pytest.raises(RunDirectoryError, match="cannot be made: Not a directory"):
         new_run_directory(tmp_path / "runs", "a")
+
+
+@pytest.mark.parametrize("place", ["file", "file/x", "file/x/y"])
+def test_a_directory_is_not_written_in_the_place_of_a_file_or_below_one(tmp_path, place):
+    (tmp_path / "file").write_text("mine")
+    with (
+        pytest.raises(CheckpointError, match="file is a file, where a directory is to be written"),
+        atomic_directory(tmp_path / place),
+    ):
+        pass
+    assert (tmp_path / "file").read_text() == "mine"

@@ -138,7 +138,7 @@ def test_no_forward_at_all_is_an_error(phase):
         pass
 
     with pytest.raises(ModuleError, match="Empty implements neither `_forward` nor"):
-        getattr(vpg(Empty), f"forward_{phase}")({})
+        getattr(vpg(Empty), f"forward_{phase}")({Columns.OBS: torch.zeros(1, 4)})
 
 
 @pytest.mark.parametrize("phase", ["train", "exploration", "inference"])
@@ -146,7 +146,8 @@ def test_a_phase_may_have_a_forward_of_its_own(phase):
     class Own(VPG):
         pass
 
-    setattr(Own, f"_forward_{phase}", lambda self, batch: {"mine": True})
+    mine = {"mine": True, Columns.ACTIONS: torch.zeros(1)}
+    setattr(Own, f"_forward_{phase}", lambda self, batch: mine)
     module = vpg(Own)
     for each in ("train", "exploration", "inference"):
         out = getattr(module, f"forward_{each}")({Columns.OBS: torch.zeros(1, 4)})
@@ -158,7 +159,7 @@ def test_arguments_reach_the_forward():
         def _forward(self, batch, **kwargs):
             return kwargs
 
-    assert vpg(Told).forward_train({}, t=3) == {"t": 3}
+    assert vpg(Told).forward_train({Columns.OBS: torch.zeros(1, 4)}, t=3) == {"t": 3}
 
 
 # phases
@@ -215,17 +216,20 @@ def test_an_output_without_inputs_has_no_distribution():
 @pytest.mark.parametrize(
     ("space", "obs", "told"),
     [
-        (VECTOR, np.zeros(3), r"has the shape \(3,\), where Box\(4,\) float32 needs \(\*B, 4\)"),
-        (VECTOR, torch.zeros(4, 2), r"has the shape \(4, 2\)"),
-        (VECTOR, "left", "is of <U4, not of numbers"),
-        (VECTOR, None, "is of object, not of numbers"),
-        (VECTOR, [[1.0], [1.0, 2.0]], "is no array"),
-        (spaces.Discrete(3), np.array([0, 3]), r"has 3, which is not in Discrete\(3\)"),
+        (VECTOR, np.zeros(3), r"`obs`: expected \(\*B, 4\) float32, given \(3,\) float64"),
+        (VECTOR, torch.zeros(4, 2), r"`obs`: expected \(\*B, 4\) float32, given \(4, 2\) float32"),
+        (VECTOR, "left", "the observation is of <U4, not of numbers"),
+        (VECTOR, None, "the observation is of object, not of numbers"),
+        (VECTOR, [[1.0], [1.0, 2.0]], "the observation is no array"),
+        (spaces.Discrete(3), np.array([0, 3]), r"observation has 3, which is not in Discrete\(3\)"),
     ],
 )
-def test_an_observation_of_another_space_is_refused(space, obs, told):
-    with pytest.raises(ModuleError, match=f"the observation {told}"):
-        compose(space, TWO).build().act(obs)
+@pytest.mark.parametrize("is_first", [True, False])
+def test_an_observation_of_another_space_is_refused(space, obs, told, is_first):
+    module = compose(space, TWO).build()
+    module.proven.update(() if is_first else ("exploration",))
+    with pytest.raises(ModuleError, match=told):
+        module.act(obs)
 
 
 def test_a_mistake_inside_a_module_is_shown_as_it_is():
@@ -267,20 +271,26 @@ def test_inputs_alone_are_made_deterministic_in_inference():
     assert set(step.actions.tolist()) == {1}
 
 
-def test_neither_is_an_error_that_says_what_came():
+@pytest.mark.parametrize("is_first", [True, False])
+def test_neither_is_an_error_that_says_what_came(is_first):
     message = (
-        "the exploration forward of Returning returned neither `action_dist_inputs` nor "
-        r"`actions` \(it returned 'logits'\)"
+        "`forward_exploration` of Returning must return `action_dist_inputs` or `actions`: "
+        "expected any value, given nothing"
     )
-    with pytest.raises(ModuleError, match=message):
-        returning({"logits": 1}).act(obs_of())
-    with pytest.raises(ModuleError, match=r"the inference forward .* \(it returned nothing\)"):
-        returning({}).act(obs_of(), deterministic=True)
+    module = returning({"logits": 1})
+    module.proven.update(() if is_first else ("exploration", "inference"))
+    with pytest.raises(ModuleError, match=f"{message} beside `logits`"):
+        module.act(obs_of())
+    with pytest.raises(ModuleError, match="`forward_inference` of Returning must return"):
+        module.act(obs_of(), deterministic=True)
 
 
-def test_a_forward_that_returns_no_mapping_is_told_so():
-    with pytest.raises(ModuleError, match=r"exploration forward of Returning returned Tensor, not"):
-        returning(torch.zeros(5, 2)).act(obs_of())
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_forward_that_returns_no_mapping_is_told_so(is_first):
+    module = returning(torch.zeros(5, 2))
+    module.proven.update(() if is_first else ("exploration",))
+    with pytest.raises(ModuleError, match="must return a mapping of columns, not Tensor"):
+        module.act(obs_of())
 
 
 @pytest.mark.parametrize(("space", "width"), [(TWO, 1), (TWO, 3), (BOUNDED, 2)])

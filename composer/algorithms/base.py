@@ -53,11 +53,12 @@ class AlgorithmConfig(Family, family="algorithm"):
         Raises:
             ContractError: For each API that is lacking, with a method to paste.
         """
-        lacking = (api for api in self.required_apis() if not module_class.offers(api))
+        required = self.required_apis()
+        lacking = (api for api in required if not module_class.offers(api))
         problems = [
             Problem(
                 f"{self.type} requires {api.label()}, which {module_class.__name__} lacks: add "
-                f"`{api.signature}`, for instance\n{api.paste_for(module_class)}"
+                f"`{api.signature}`, for instance\n{api.paste_for(module_class, required)}"
             )
             for api in sorted(lacking, key=lambda api: api.label())
         ]

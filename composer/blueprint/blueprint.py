@@ -16,9 +16,10 @@ from composer.blueprint.nodes import CombineNode, EncoderNode, HeadNode, Node
 from composer.blueprint.parts import Altered, inside, require_fitting
 from composer.blueprint.text import plain
 from composer.config import Config, Listed
+from composer.devices import require_device
 from composer.distributions.base import ActionDistribution
 from composer.errors import CheckpointError
-from composer.module.composed import ComposedRLModule, ComposedTargets, HeadPart, Trunk
+from composer.module.composed import ComposedRLModule, ComposedTargets, HeadPart, Trunk, TrunkEnds
 from composer.seeds import derive_seed, seeded
 from composer.spaces import SpaceField
 
@@ -162,8 +163,10 @@ class Blueprint(Config):
                 each is tried, and is used as it is. What stands inside it is not built.
 
         Raises:
-            CompositionError: If a part is too large for the memory, or one's own does not fit.
+            CompositionError: If torch cannot use the device, a part is too large for the memory,
+                or one's own does not fit.
         """
+        require_device(device)
         given = dict(parts or {})
         kept = [
             node
@@ -184,15 +187,22 @@ class Blueprint(Config):
         if self.targets and not inference_only:
             offers.add(ComposedTargets)
         module_class = ComposedRLModule.offering(frozenset(offers))
+        encoders = {
+            node.trunk: node
+            for node in kept
+            if isinstance(node, EncoderNode | CombineNode) and node.name == f"{node.trunk}.encoder"
+        }
         module = module_class(
             recipe=Altered(self, given) if given else self,
             observation_space=self.observation_space,
             action_space=self.action_space,
             trunks={
-                node.trunk: Trunk(encoder=built[node.name], key=node.observed)
-                for node in kept
-                if isinstance(node, EncoderNode | CombineNode)
-                and node.name == f"{node.trunk}.encoder"
+                name: Trunk(encoder=built[node.name], key=node.observed)
+                for name, node in encoders.items()
+            },
+            ends={
+                name: TrunkEnds(node.space, node.observed, node.out_dim)
+                for name, node in encoders.items()
             },
             heads={
                 node.name: HeadPart(
@@ -205,6 +215,7 @@ class Blueprint(Config):
                     has_noise=node.config.has_noise,
                     method=node.config.method,
                     takes_actions=node.config.takes_actions,
+                    shape=node.config.output_shape(node.out_dim),
                 )
                 for node in heads
             },

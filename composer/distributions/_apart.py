@@ -39,9 +39,9 @@ class Apart:
 
     def __init__(self, distribution: Distribution) -> None:
         self.distribution = distribution
-        parts: list[Any] = _parts(distribution)
-        self.reals = [part for part in parts if part.action_map.real]
-        self.choices = [part for part in parts if not part.action_map.real]
+        self.parts: list[Any] = _parts(distribution)
+        self.reals = [part for part in self.parts if part.action_map.real]
+        self.choices = [part for part in self.parts if not part.action_map.real]
         self.counts = [n for part in self.choices for n in part.action_map.counts]
 
     def normalised(self, actions: Nested) -> Tensor:

@@ -38,5 +38,8 @@ class Executor(Protocol):
 
 
 def make_executor(module: RLModule) -> Executor:
-    """The executor of a module; in plain torch that is the module's own `act`."""
+    """The executor of a module, which now acts without what only learning has, such as dropout; in
+    plain torch that is the module's own `act`.
+    """
+    module.rest()
     return module

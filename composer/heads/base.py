@@ -63,6 +63,10 @@ class HeadConfig(HiddenLayers, Family, family="head"):
     def out_dim(self, action_space: gym.Space, distribution: DistributionConfig) -> int:
         """Width of the output layer."""
 
+    def output_shape(self, out_dim: int) -> str | None:
+        """Axes of what its module gives, as `TensorSpec` has them; None where it does not say."""
+        return None
+
     @abstractmethod
     def build(self, in_dim: int, out_dim: int) -> nn.Module:
         """Features `(*B, in_dim)` → the role's outputs."""

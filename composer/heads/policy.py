@@ -27,5 +27,8 @@ class PolicyHeadConfig(HeadConfig):
     def out_dim(self, action_space: gym.Space, distribution: DistributionConfig) -> int:
         return distribution.in_dim(action_space)
 
+    def output_shape(self, out_dim: int) -> str:
+        return f"*B, {out_dim}"
+
     def build(self, in_dim: int, out_dim: int) -> nn.Module:
         return self.layers(in_dim, out_dim)

@@ -83,6 +83,9 @@ class QHeadConfig(HeadConfig):
     def out_dim(self, action_space: gym.Space, distribution: DistributionConfig) -> int:
         return sum(choice_counts(action_space))
 
+    def output_shape(self, out_dim: int) -> str:
+        return f"*B, {out_dim}" if self.n_critics == 1 else f"{self.n_critics}, *B, {out_dim}"
+
     def build(self, in_dim: int, out_dim: int) -> "QHead":
         assert not isinstance(self.branches, Auto)
         branches, atoms = tuple(self.branches), self.num_atoms

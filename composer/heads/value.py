@@ -37,6 +37,9 @@ class ValueHeadConfig(HeadConfig):
     def out_dim(self, action_space: gym.Space, distribution: DistributionConfig) -> int:
         return 1
 
+    def output_shape(self, out_dim: int) -> str:
+        return "*B"
+
     def build(self, in_dim: int, out_dim: int) -> "ValueHead":
         return ValueHead(layers=self.layers(in_dim, out_dim))
 

@@ -34,6 +34,12 @@ SAMPLES: dict[str, gym.Space] = {
     "simplex": spaces.Box(0, 1, (4,), np.float32),
 }
 """A space of each sort; a part is asked which of them it takes."""
+ACTIONS: dict[str, gym.Space] = {
+    "real": VECTOR,
+    "choices": SAMPLES["discrete"],
+    "both": SAMPLES["dict"],
+}
+"""An action space of each sort that algorithms tell apart."""
 UNKNOWN = "as its options say"
 """Of a part that cannot be asked, because it needs an option."""
 
@@ -54,10 +60,26 @@ def gives(head: Any) -> Answers:
 
 
 def requires(algorithm: Any) -> Answers:
-    """The capabilities that an algorithm asks of a module."""
+    """The capabilities that an algorithm asks of a module; with the actions for which it does,
+    where it does not for all that it can take: `QNetAPI (choices)`.
+    """
     if algorithm is None:
         return {"requires": UNKNOWN}
-    return {"requires": sorted(api.label() for api in algorithm.required_apis())}
+    by_kind = {
+        kind: {api.label() for api in algorithm.resolve(space).required_apis()}
+        for kind, space in ACTIONS.items()
+        if algorithm.refusal(space) is None
+    } or {"": {api.label() for api in algorithm.required_apis()}}
+    asked = sorted(set().union(*by_kind.values()))
+    kinds = {
+        label: [kind for kind, labels in by_kind.items() if label in labels] for label in asked
+    }
+    return {
+        "requires": [
+            label if len(kinds[label]) == len(by_kind) else f"{label} ({', '.join(kinds[label])})"
+            for label in asked
+        ]
+    }
 
 
 def identity(env: Any) -> Answers:

@@ -213,7 +213,9 @@ def _apis(listing: Listing) -> Iterator[Row]:
             "method": api.signature,
             "supplied by": supply or api.supply,
             "required by": [
-                str(row["name"]) for row in algorithms if api.label() in row["requires"]
+                str(row["name"])
+                for row in algorithms
+                if api.label() in (str(asked).partition(" ")[0] for asked in row["requires"])
             ],
             "origin": home(api),
         }

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from composer.apis import API, TargetNetworkAPI
 from composer.columns import Columns
 from composer.distributions.base import ActionDistribution
+from composer.module.io_specs import Specs, TensorSpec
 from composer.module.rl_module import RLModule
+from composer.module.space_specs import space_specs
 from composer.running_norm import running_norms
 from composer.spaces import Nested
 
@@ -60,6 +62,18 @@ class HeadPart:
     """By which an algorithm asks it for all its columns."""
     takes_actions: bool = False
     """It reads features ‖ real actions."""
+    shape: str | None = None
+    """Axes of what `module` gives, where that is said."""
+
+
+@dataclass(frozen=True)
+class TrunkEnds:
+    """What goes into a trunk and comes out of it."""
+
+    space: gym.Space
+    key: str | int | None
+    """The entry of the observation that it takes; None for all of it."""
+    width: int
 
 
 class ComposedRLModule(RLModule):
@@ -78,6 +92,7 @@ class ComposedRLModule(RLModule):
         observation_space: gym.Space,
         action_space: gym.Space,
         trunks: Mapping[str, Trunk],
+        ends: Mapping[str, TrunkEnds],
         heads: Mapping[str, HeadPart],
         distribution: ActionDistribution | None,
         targets: tuple[str, ...],
@@ -98,6 +113,7 @@ class ComposedRLModule(RLModule):
         if distribution is not None:
             self.distribution = distribution
         self._trunks = dict(trunks)
+        self._ends = dict(ends)
         self._copied = targets
         self._is_whole = True
         self._make_targets()
@@ -145,6 +161,47 @@ class ComposedRLModule(RLModule):
 
     def _forward_inference(self, batch: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
         return self._run(batch, self._inferring, noisy=False)
+
+    def input_specs_train(self) -> Specs:
+        return self._input_specs(self._training)
+
+    def input_specs_exploration(self) -> Specs:
+        return self._input_specs(self._exploring)
+
+    def input_specs_inference(self) -> Specs:
+        return self._input_specs(self._inferring)
+
+    def output_specs_train(self) -> Specs:
+        return self._output_specs(self._training)
+
+    def output_specs_exploration(self) -> Specs:
+        return self._output_specs(self._exploring)
+
+    def output_specs_inference(self) -> Specs:
+        return self._output_specs(self._inferring)
+
+    def _input_specs(self, roles: tuple[str, ...]) -> Specs:
+        """The entries of the observation that the heads' trunks take."""
+        entries: dict[Any, Any] = {}
+        for ends in map(self._ends.__getitem__, self._read_by(roles)):
+            specs = space_specs(ends.space)
+            if ends.key is None and isinstance(specs, TensorSpec):
+                return {Columns.OBS: specs}
+            entries |= specs if isinstance(specs, dict) and ends.key is None else {ends.key: specs}
+        return {Columns.OBS: entries}
+
+    def _output_specs(self, roles: tuple[str, ...]) -> Specs:
+        """The columns of heads, and the features that they read."""
+        widths = {trunk: self._ends[trunk].width for trunk in self._read_by(roles)}
+        specs: dict[str, Any] = {Columns.EMBEDDINGS: {t: _rows(w) for t, w in widths.items()}}
+        for head in map(self._heads.__getitem__, roles):
+            specs[head.column] = head.shape and TensorSpec(head.shape, "float32", exact=False)
+            if head.acts:
+                specs[Columns.ACTION_DIST_INPUTS] = _rows(self.distribution.inputs_dim)
+        return specs
+
+    def _read_by(self, roles: tuple[str, ...]) -> list[str]:
+        return list(dict.fromkeys(self._heads[role].reads for role in roles))
 
     def _observe(self, obs: Nested) -> None:
         for trunk in self._trunks.values():
@@ -211,6 +268,10 @@ class ComposedTargets(TargetNetworkAPI):
                     given = self.distribution.inputs(given)
                 out |= given if isinstance(given, dict) else {head.column: given}
         return out
+
+
+def _rows(width: int) -> TensorSpec:
+    return TensorSpec(("*B", width), "float32", exact=False)
 
 
 def _asked(head: HeadPart, module: nn.Module, features: Tensor, batch: Mapping[str, Any]) -> Any:

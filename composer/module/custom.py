@@ -12,6 +12,8 @@ import torch
 from composer.algorithms.base import AlgorithmConfig
 from composer.apis import API, known_apis
 from composer.catalog.catalog import Catalog
+from composer.composition import resolved
+from composer.devices import require_device
 from composer.importing import find_class
 from composer.masks import mask_key
 from composer.model_config import CustomModelConfig
@@ -36,7 +38,7 @@ class CustomModel:
 
     Raises:
         ConfigError: If there is no such class, or it is not an RLModule.
-        CompositionError: If a space cannot be used.
+        CompositionError: If a space cannot be used, or the algorithm cannot act in it.
         ContractError: If the class lacks what the algorithm requires.
     """
 
@@ -52,8 +54,10 @@ class CustomModel:
         mask_key(self.observation_space, self.action_space)
         module_class = self.module_class
         if self.algorithm is not None:
+            algorithm = resolved(self.algorithm, self.action_space)
+            object.__setattr__(self, "algorithm", algorithm)
             with self.own_code.telling("said what it offers"):
-                self.algorithm.require(module_class)
+                algorithm.require(module_class)
 
     @functools.cached_property
     def module_class(self) -> type[RLModule]:
@@ -102,8 +106,10 @@ class CustomModel:
             inference_only: Without what `get_non_inference_attributes` names.
 
         Raises:
+            CompositionError: If torch cannot use the device.
             ComposerError: As `trial`.
         """
+        require_device(device)
         self.trial  # noqa: B018 - refuses what cannot be trained
         return self._made(seed, inference_only).to(device)
 

@@ -2,11 +2,11 @@
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import gymnasium as gym
 import torch
@@ -21,7 +21,7 @@ from composer.apis import (
 )
 from composer.columns import Columns
 from composer.distributions.base import ActionDistribution, Distribution, map_actions
-from composer.errors import CheckpointError, ModuleError, Problem, did_you_mean, nearest_first
+from composer.errors import CheckpointError, ModuleError, did_you_mean
 from composer.files import (
     atomic_directory,
     read_json,
@@ -31,7 +31,11 @@ from composer.files import (
     write_tensors,
 )
 from composer.masks import mask_key
+from composer.modes import learners
+from composer.module.io_specs import Bound, Specs
+from composer.module.proving import MISTAKES, Phase, blame, prove, require, require_phase
 from composer.module.settings import Settings
+from composer.module.space_specs import leaf_specs, space_specs
 from composer.module.state import Weights, loadable, loading_problems, state_difference, within
 from composer.noisy import HoldsNoise, held_noise
 from composer.running_norm import gathering
@@ -48,8 +52,8 @@ from composer.spaces import (
 if TYPE_CHECKING:
     from composer.catalog.catalog import Catalog
 
-Phase = Literal["train", "exploration", "inference"]
 MODULE_FORMAT = 1
+_ACTS = f"{Columns.ACTION_DIST_INPUTS} | {Columns.ACTIONS}"
 _PUBLIC = ("forward", "forward_train", "forward_exploration", "forward_inference", "act")
 
 
@@ -109,6 +113,9 @@ class RLModule(nn.Module):
         self._mask_key = mask_key(observation_space, action_space)
         self._bound: dict[Phase, ActionDistribution] = {}
         self._dropped: tuple[str, ...] = ()
+        self.proven: set[Phase] = set()
+        """Phases whose first call was checked."""
+        self._frozen: list[nn.Module] = []
         self.setup()
         self._make_targets()
         if inference_only and isinstance(self, InferenceOnlyAPI):
@@ -205,29 +212,106 @@ class RLModule(nn.Module):
     def forward_train(self, batch: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
         """What the loss needs, with gradient.
 
+        What goes in and comes out is held against `input_specs_train` and `output_specs_train` at
+        the first call; later, what goes in, if the computing fails. So in each phase.
+
         Args:
             batch: At least `obs`: tensors nested as the observation space is, `(*B, …)`.
             kwargs: Passed on to `_forward_train`.
 
         Raises:
-            ModuleError: If the module is inference-only.
+            ModuleError: If the module is inference-only; for each column that is not as the specs
+                say.
         """
         if self.inference_only:
             raise ModuleError(
                 "this module was built inference_only: it has no parts to train; build it again "
                 "without"
             )
-        return self._forward_train(batch, **kwargs)
+        try:
+            if "train" not in self.proven:
+                return prove(self, "train", batch, kwargs)
+            return self._forward_train(batch, **kwargs)
+        except MISTAKES as error:
+            blame(self, "train", batch, error)
+            raise
 
     def forward_exploration(self, batch: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
         """What acting while collecting needs, without gradient."""
-        with torch.no_grad():
-            return self._forward_exploration(batch, **kwargs)
+        try:
+            with torch.no_grad():
+                if "exploration" not in self.proven:
+                    return prove(self, "exploration", batch, kwargs)
+                return self._forward_exploration(batch, **kwargs)
+        except MISTAKES as error:
+            blame(self, "exploration", batch, error)
+            raise
 
     def forward_inference(self, batch: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
         """What acting without exploring needs, without gradient."""
-        with torch.no_grad():
-            return self._forward_inference(batch, **kwargs)
+        try:
+            with torch.no_grad():
+                if "inference" not in self.proven:
+                    return prove(self, "inference", batch, kwargs)
+                return self._forward_inference(batch, **kwargs)
+        except MISTAKES as error:
+            blame(self, "inference", batch, error)
+            raise
+
+    # --- what goes in and comes out
+
+    def input_specs_train(self) -> Specs:
+        """The columns that `forward_train` reads: here the observations."""
+        return {Columns.OBS: space_specs(self.observation_space)}
+
+    def input_specs_exploration(self) -> Specs:
+        """The columns that `forward_exploration` reads: here observations and the state."""
+        return {Columns.OBS: space_specs(self.observation_space), **self._state(Columns.STATE_IN)}
+
+    def input_specs_inference(self) -> Specs:
+        """The columns that `forward_inference` reads: here observations and the state."""
+        return {Columns.OBS: space_specs(self.observation_space), **self._state(Columns.STATE_IN)}
+
+    def output_specs_train(self) -> Specs:
+        """The columns that `forward_train` returns, and there may be more: here any."""
+        return {}
+
+    def output_specs_exploration(self) -> Specs:
+        """The columns that `forward_exploration` returns: here one to act by, and the state."""
+        return {_ACTS: None, **self._state(Columns.STATE_OUT)}
+
+    def output_specs_inference(self) -> Specs:
+        """The columns that `forward_inference` returns: here one to act by, and the state."""
+        return {_ACTS: None, **self._state(Columns.STATE_OUT)}
+
+    def _state(self, column: str) -> dict[str, Any]:
+        return {column: leaf_specs(self.get_initial_state(1))} if self._stateful else {}
+
+    def check_inputs(self, batch: Mapping[str, Any], phase: Phase = "train") -> None:
+        """Holds a batch against the `input_specs_…` of a phase.
+
+        Raises:
+            ModuleError: For each column that is not as the specs say.
+        """
+        require(self, "input", phase, batch, {})
+
+    def check_outputs(
+        self, out: Mapping[str, Any], phase: Phase = "train", batch: Mapping[str, Any] | None = None
+    ) -> None:
+        """Holds what a forward returned against the `output_specs_…` of its phase.
+
+        Args:
+            out: What it returned.
+            phase: Whose.
+            batch: What it was given, whose axes the output shares; is checked too.
+
+        Raises:
+            ModuleError: For each column that is not as the specs say.
+        """
+        bound: Bound = {}
+        if batch is not None:
+            require(self, "input", phase, batch, bound)
+        require(self, "output", phase, out, bound)
 
     def action_distribution(
         self, out: Mapping[str, Any], phase: Phase = "train", mask: Nested = None
@@ -243,7 +327,7 @@ class RLModule(nn.Module):
             ModuleError: If there is no such phase, or no `action_dist_inputs`.
         """
         if phase not in self._bound:
-            self._bound[phase] = self._distribution_for(phase)
+            self._bound[phase] = self.distribution_for(phase)
         inputs = out.get(Columns.ACTION_DIST_INPUTS)
         if inputs is None:
             raise ModuleError(f"what the forward returned has no `{Columns.ACTION_DIST_INPUTS}`")
@@ -266,15 +350,18 @@ class RLModule(nn.Module):
     def _held_noise(self) -> list[HoldsNoise]:
         return held_noise(self)
 
-    def _distribution_for(self, phase: Phase) -> ActionDistribution:
+    def distribution_for(self, phase: Phase) -> ActionDistribution:
+        """What makes the distribution of a phase from `action_dist_inputs`.
+
+        Raises:
+            ModuleError: If there is no such phase.
+        """
         makers = {
             "train": self.get_train_action_dist_cls,
             "exploration": self.get_exploration_action_dist_cls,
             "inference": self.get_inference_action_dist_cls,
         }
-        if phase not in makers:
-            message = f"there is no phase `{phase}`{did_you_mean(str(phase), makers)}"
-            raise ModuleError(Problem(message, valid=nearest_first(str(phase), makers)))
+        require_phase(phase)
         made = makers[phase]()
         return made if isinstance(made, ActionDistribution) else made.for_space(self.action_space)
 
@@ -308,8 +395,10 @@ class RLModule(nn.Module):
             ModuleError: If the observations are not a batch of the observation space.
         """
         device = self.device
+        phase: Phase = "inference" if deterministic else "exploration"
+        batch: dict[str, Any] = {}
         try:
-            batch = {Columns.OBS: to_tensors(canonical(self.observation_space, obs), device)}
+            batch[Columns.OBS] = to_tensors(canonical(self.observation_space, obs), device)
             if state is None and self._stateful:
                 state = self._first_state(batch[Columns.OBS])
             for column, given in (
@@ -324,12 +413,17 @@ class RLModule(nn.Module):
             if action_mask is None and self._mask_key is not None:
                 batch[Columns.ACTION_MASK] = batch[Columns.OBS][self._mask_key]
             with torch.no_grad():
-                if deterministic:
-                    return self._finish(self._forward_inference(batch), batch, "inference", None)
-                out = self._forward_exploration(batch)
-                return self._finish(out, batch, "exploration", generator)
-        except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error:
-            if wrong := misfit(self.observation_space, obs):
+                if phase not in self.proven:
+                    out = prove(self, phase, batch, {})
+                elif deterministic:
+                    out = self._forward_inference(batch)
+                else:
+                    out = self._forward_exploration(batch)
+                return self._finish(out, batch, phase, generator)
+        except MISTAKES as error:
+            if batch:
+                blame(self, phase, batch, error)
+            elif wrong := misfit(self.observation_space, obs):
                 raise ModuleError(wrong) from error
             raise
 
@@ -354,18 +448,11 @@ class RLModule(nn.Module):
     ) -> Step:
         """Actions from what a forward returned, by the contract of `_forward`."""
         if not isinstance(out, Mapping):
-            raise ModuleError(
-                f"the {phase} forward of {type(self).__name__} returned {type(out).__name__}, not "
-                f"a mapping with `{Columns.ACTION_DIST_INPUTS}` or `{Columns.ACTIONS}`"
-            )
+            require(self, "output", phase, out)
         inputs = out.get(Columns.ACTION_DIST_INPUTS)
         actions = out.get(Columns.ACTIONS)
         if inputs is None and actions is None:
-            raise ModuleError(
-                f"the {phase} forward of {type(self).__name__} returned neither "
-                f"`{Columns.ACTION_DIST_INPUTS}` nor `{Columns.ACTIONS}` (it returned "
-                f"{', '.join(map(repr, out)) or 'nothing'})"
-            )
+            require(self, "output", phase, out, specs=[_ACTS])
         log_prob = None
         if inputs is not None:
             distribution = self.action_distribution(out, phase, batch.get(Columns.ACTION_MASK))
@@ -602,9 +689,36 @@ class RLModule(nn.Module):
         for name, parameter in self.named_parameters():
             if within(name, parts):
                 parameter.requires_grad_(False)
-        for name, part in self.named_modules():
-            if within(name, parts):
-                part.training = False
+        self._frozen += [part for name, part in self.named_modules() if within(name, parts)]
+        for part in self._frozen:
+            part.training = False
+        self._learners = [part for part in self._learners if part not in self._frozen]
+
+    def train(self, mode: bool = True) -> Self:
+        """Torch's train mode; what is frozen stays in eval mode."""
+        super().train(mode)
+        for part in self._frozen:
+            part.training = False
+        return self
+
+    def rest(self) -> None:
+        """Puts what does otherwise while it learns, such as dropout, into torch's eval mode."""
+        for part in self._learners:
+            part.training = False
+
+    @contextmanager
+    def learning(self) -> Iterator[None]:
+        """Meanwhile that is in train mode, but for what is frozen."""
+        for part in self._learners:
+            part.training = True
+        try:
+            yield
+        finally:
+            self.rest()
+
+    @functools.cached_property
+    def _learners(self) -> list[nn.Module]:
+        return learners(self)
 
 
 def read_weights(path: str | Path) -> Weights:

@@ -1,23 +1,49 @@
 """A hand-written module tried before it is trained: each phase, and what its algorithm asks for."""
 
 import copy
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from composer.algorithms.base import AlgorithmConfig
-from composer.apis import API, PolicyAPI, QNetAPI, TargetNetworkAPI, ValueFunctionAPI
+from composer.apis import (
+    API,
+    ContinuousQAPI,
+    PolicyAPI,
+    QNetAPI,
+    TargetNetworkAPI,
+    ValueFunctionAPI,
+)
 from composer.columns import Columns
-from composer.distributions.base import DeterministicDistribution
+from composer.distributions._apart import Apart
+from composer.distributions.base import (
+    ActionDistribution,
+    DeterministicDistribution,
+    Distribution,
+    DistributionConfig,
+)
 from composer.errors import ContractError, ModuleError
 from composer.masks import free_mask, mask_key
+from composer.module.io_specs import Bound, TensorSpec, flat, misfits
 from composer.module.own_code import OwnCode
 from composer.module.rl_module import RLModule, Step
 from composer.seeds import seeded
-from composer.spaces import Nested, batch, category_counts, map_structure, misfit, to_tensors
+from composer.spaces import (
+    Nested,
+    batch,
+    category_counts,
+    choice_counts,
+    describe,
+    leaf_spaces,
+    map_structure,
+    misfit,
+    to_tensors,
+)
 
 ROWS = 2
 """Observations that a module is tried on: one would hide a lost axis."""
@@ -63,6 +89,9 @@ def try_module(
     with code.telling("named its non-inference attributes"):
         drops = module.non_inference_parts()
     with seeded(0):
+        if algorithm is not None and algorithm.learns_from is not None:
+            with code.telling("said what distributes its actions"):
+                _require_trainable(module, code, algorithm, algorithm.learns_from)
         step = _act(module, code, "")
         if drops:
             without = f" without {', '.join(map(repr, drops))}, which it says acting does not need"
@@ -121,7 +150,10 @@ class _Audition:
                     f"{by} cannot train it yet"
                 )
         drawn = self.step.log_prob
-        if not self.algorithm.uses_log_probs and drawn is not None and drawn.any():
+        explores_by_itself = (
+            self.algorithm.learns_from is None and not self.algorithm.uses_log_probs
+        )
+        if explores_by_itself and drawn is not None and drawn.any():
             self.refuse(
                 f"draws its actions where it explores, and {by} explores by itself: let "
                 "`get_train_action_dist_cls` return a distribution of the best one, for instance "
@@ -146,17 +178,23 @@ class _Audition:
                 )
             loss.backward()
 
-    def q_values(self, method: str, compute: Callable[..., Mapping[str, Any]]) -> Tensor:
-        """What a method says of every action, `(ROWS, n)`, once its shape is known to be right."""
-        values = compute(self.batch).get(Columns.QF_PREDS)
-        shape = (ROWS, sum(category_counts(self.module.action_space)))
-        if values is None or values.shape != shape:
-            found = "none" if values is None else f"of the shape {tuple(values.shape)}"
-            self.refuse(
-                f"gives values of actions {found}; `{method}` returns {{{Columns.QF_PREDS!r}: "
-                f"(*B, n)}}, here {shape}"
+    @functools.cached_property
+    def distribution(self) -> Apart:
+        """Of what `forward_train` returned."""
+        mask = self.batch.get(Columns.ACTION_MASK)
+        return Apart(self.module.action_distribution(self.out, "train", mask))
+
+    def require(self, method: str, given: Mapping[str, Any], **specs: TensorSpec) -> None:
+        """Refuses what a method returned for the batch, unless it is as the specs say."""
+        bound: Bound = {"*B": ((ROWS,), Columns.OBS)}
+        if wrong := list(misfits(flat(specs), given, bound)):
+            name, by = self.code.module_class.__name__, self.algorithm.type
+            raise ContractError(
+                *(
+                    f"`{method}` of {name} must return {words}; {by} learns from it"
+                    for words in wrong
+                )
             )
-        return values
 
     def refuse(self, what: str) -> NoReturn:
         """Raises a ContractError that says what the module does."""
@@ -165,23 +203,16 @@ class _Audition:
 
 def _check_policy(audition: _Audition) -> Tensor:
     """Log-probabilities of what was explored, `(ROWS,)`."""
-    out, by = audition.out, audition.algorithm.type
-    inputs = out.get(Columns.ACTION_DIST_INPUTS)
+    by = audition.algorithm.type
     if audition.step.log_prob is None:
         audition.refuse(
             f"returns `{Columns.ACTIONS}` alone where it explores, and {by} learns from their "
             f"log-probability: return `{Columns.ACTION_DIST_INPUTS}` too, or alone"
         )
-    if inputs is None:
-        audition.refuse(
-            f"returns no `{Columns.ACTION_DIST_INPUTS}` from `forward_train` (it returns "
-            f"{', '.join(map(repr, out)) or 'nothing'}), and {by} learns from the "
-            "log-probability of actions"
-        )
-    mask = audition.batch.get(Columns.ACTION_MASK)
-    distribution = audition.module.action_distribution(out, "train", mask)
+    audition.require("forward_train", audition.out, action_dist_inputs=TensorSpec("*B, inputs"))
     if not audition.algorithm.uses_log_probs:
-        return inputs
+        return audition.out[Columns.ACTION_DIST_INPUTS]
+    distribution = audition.distribution.distribution
     if isinstance(distribution, DeterministicDistribution):
         audition.refuse(
             "has a distribution in training that always gives one and the same action, and "
@@ -200,18 +231,47 @@ def _check_values(audition: _Audition) -> Tensor:
         "forward_exploration": audition.step.value,
     }
     for method, values in given.items():
-        if values is not None and values.shape != (ROWS,):
-            audition.refuse(
-                f"gives values of the shape {tuple(values.shape)} for {ROWS} observations; "
-                f"`{method}` returns (*B,), here {(ROWS,)}: `.squeeze(-1)` removes an axis of one"
-            )
+        if values is not None or method == "compute_values":
+            audition.require(method, {Columns.VF_PREDS: values}, vf_preds=TensorSpec("*B"))
     return computed
 
 
-def _check_q_values(audition: _Audition) -> Tensor:
-    """Values of every action, `(ROWS, n)`."""
-    module: Any = audition.module
-    return audition.q_values("compute_q_values", module.compute_q_values)
+def _check_q_values(audition: _Audition, method: str = "compute_q_values") -> Tensor:
+    """Values of every action, `(ROWS, n)`; of several critics, which an actor may have,
+    `(n_critics, ROWS, n)`.
+    """
+    given = getattr(audition.module, method)(audition.batch)
+    n = sum(category_counts(audition.module.action_space))
+    values = given.get(Columns.QF_PREDS)
+    has_actor = PolicyAPI in audition.algorithm.required_apis()
+    several = has_actor and isinstance(values, Tensor) and values.dim() == 3
+    shape = f"n_critics, *B, {n}" if several else f"*B, {n}"
+    audition.require(method, given, qf_preds=TensorSpec(shape))
+    return given[Columns.QF_PREDS]
+
+
+def _check_action_values(audition: _Audition, method: str = "compute_action_values") -> Tensor:
+    """Values of the actions that were explored, `(n_critics, ROWS, …)`."""
+    actions = audition.distribution.normalised(audition.batch[Columns.ACTIONS])
+    actions = actions.detach().requires_grad_()  # (ROWS, A)
+    obs = {Columns.OBS: audition.batch[Columns.OBS]}
+    given = getattr(audition.module, method)({**obs, Columns.ACTIONS: actions})
+    n = sum(choice_counts(audition.module.action_space))
+    heads = audition.algorithm.heads().values()
+    is_distributional = any(getattr(head, "n_quantiles", 1) > 1 for head in heads)
+    last = f", {n}" if n else ", n_quantiles" if is_distributional else ""
+    audition.require(method, given, qf_preds=TensorSpec(f"n_critics, *B{last}"))
+    values = given[Columns.QF_PREDS]
+    if method == "compute_action_values":
+        gradient = values.requires_grad and torch.autograd.grad(
+            values.sum(), actions, retain_graph=True, allow_unused=True
+        )
+        if not gradient or gradient[0] is None:
+            audition.refuse(
+                f"gives values that do not depend on the actions, and {audition.algorithm.type} "
+                f"follows their gradient: `{method}` reads `{Columns.ACTIONS}`, `(*B, A)`"
+            )
+    return values
 
 
 def _check_targets(audition: _Audition) -> Tensor:
@@ -223,18 +283,50 @@ def _check_targets(audition: _Audition) -> Tensor:
                 "gives as a target network one that shares weights with what it copies: "
                 "`copy.deepcopy` it in `make_target_networks`"
             )
-    if QNetAPI not in audition.algorithm.required_apis():
-        return next(iter(module.forward_target(audition.batch).values()))
-    return audition.q_values("forward_target", module.forward_target)
+    required, algorithm = audition.algorithm.required_apis(), audition.algorithm
+    if any(algorithm.heads()[role].acts and role == "policy" for role in algorithm.targets()):
+        given = module.forward_target({Columns.OBS: audition.batch[Columns.OBS]})
+        spec = TensorSpec(("*B", audition.out[Columns.ACTION_DIST_INPUTS].shape[-1]))
+        audition.require("forward_target", given, action_dist_inputs=spec)
+    if ContinuousQAPI in required:
+        return _check_action_values(audition, "forward_target")
+    if QNetAPI in required:
+        return _check_q_values(audition, "forward_target")
+    return next(iter(module.forward_target(audition.batch).values()))
 
 
 CHECKS: Mapping[type[API], Callable[[_Audition], Tensor]] = {
     PolicyAPI: _check_policy,
     ValueFunctionAPI: _check_values,
     QNetAPI: _check_q_values,
+    ContinuousQAPI: _check_action_values,
     TargetNetworkAPI: _check_targets,
 }
 """By the API that an algorithm requires: whether the module does it, and what a loss is made of."""
+
+
+def _require_trainable(
+    module: RLModule,
+    code: OwnCode,
+    algorithm: AlgorithmConfig,
+    able: tuple[type[DistributionConfig], ...],
+) -> None:
+    """Refuses a distribution through which the algorithm's gradient does not go."""
+    parts = Apart(_of_zeros(module.distribution_for("train"))).parts
+    for part, space in zip(parts, leaf_spaces(module.action_space), strict=True):
+        configs = [config() for config in able]
+        fitting = [_of_zeros(c.bind(space)) for c in configs if c.refusal(space) is None]
+        if type(part) not in map(type, fitting):
+            names = " or ".join(f"`{type(d).__module__}.{type(d).__name__}`" for d in fitting)
+            raise ContractError(
+                f"{code.module_class.__name__} has a {type(part).__name__} for {describe(space)}, "
+                f"and {algorithm.type} learns from {names}: let `get_train_action_dist_cls` return "
+                "that"
+            )
+
+
+def _of_zeros(maker: ActionDistribution) -> Distribution:
+    return maker(torch.zeros(1, maker.inputs_dim))
 
 
 def _size(module: nn.Module) -> int:

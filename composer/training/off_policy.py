@@ -97,7 +97,8 @@ class OffPolicyDriver(Driver):
         """One update, from a batch of the replay; its metrics."""
         device = self.module.device
         batch = self.replay.sample(self.config.batch_size, self.draws, progress, device)
-        metrics = self.algorithm.update(batch, progress)
+        with self.module.learning():
+            metrics = self.algorithm.update(batch, progress)
         self.replay.update_priorities(batch[Columns.INDICES], self.algorithm.errors)
         return metrics
 

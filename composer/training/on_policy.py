@@ -78,7 +78,8 @@ class OnPolicyDriver(Driver):
         if self.reward_scale is not None:
             self.reward_scale(self.rollout)
         batch = self.rollout.batch(self.module.device)
-        metrics = self.algorithm.update(batch, progress)
+        with self.module.learning():
+            metrics = self.algorithm.update(batch, progress)
         if self.normalises:
             self._observe(batch)
         return Iteration(env_steps, episodes, metrics)
