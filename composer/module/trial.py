@@ -16,6 +16,7 @@ from composer.errors import ContractError, ModuleError
 from composer.masks import free_mask, mask_key
 from composer.module.own_code import OwnCode
 from composer.module.rl_module import RLModule, Step
+from composer.optimisers.base import part_problems
 from composer.seeds import seeded
 from composer.spaces import Nested, batch, category_counts, map_structure, misfit, to_tensors
 
@@ -69,6 +70,8 @@ def try_module(
             _act(make(True), code, without)
         if algorithm is not None:
             _Audition(module, code, algorithm, step).run()
+    if algorithm is not None and (wrong := [*part_problems(algorithm.optimiser, module)]):
+        raise ModuleError(*wrong)
     parts = (
         ModulePart(name, type(part).__name__, _size(part)) for name, part in module.named_children()
     )
