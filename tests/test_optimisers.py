@@ -251,6 +251,13 @@ def test_a_part_inside_another_may_be_written_inside_it():
     assert OptimiserConfig.parse(config.to_data()) == config
 
 
+def test_a_part_that_is_written_twice_and_once_wrongly_is_refused():
+    with pytest.raises(ConfigError, match="should be a mapping"):
+        OptimiserConfig.parse({"parts": {"a.b": {"lr": 1.0}, "a": {"b": {}}, "c": 5}})
+    with pytest.raises(ConfigError, match="should be a mapping"):
+        OptimiserConfig.parse({"type": "adam", "parts": {"a": {"b": {"lr": 1.0}}, "a.b": 5}})
+
+
 def test_a_parts_learning_rate_goes_through_the_schedule():
     module = Two(VECTOR, TWO)
     settings = {"type": "sgd", "parts": {"one": {"lr": 0.01}}}
@@ -405,6 +412,16 @@ def test_a_hand_written_module_is_told_of_parts_it_does_not_train(part, message)
     with pytest.raises(ModuleError, match=message) as error:
         optimiser_of(module, {"parts": {part: {"lr": 1.0}}})
     assert error.value.problems[0].path == f"algorithm.optimiser.parts.{part}"
+
+
+def test_a_model_of_ones_own_is_told_before_training_with_the_line_that_was_meant():
+    parts = {"factr": {"lr": 1e-3}, "logits": {"frozen_until": 8}}
+    custom = {"type": "custom", "path": "experiments.Probe"}
+    wanted = experiment(model=custom, algorithm={"optimiser": {"parts": parts}})
+    with pytest.raises(ModuleError, match="has no part `factr`; did you mean `factor`") as error:
+        wanted.require_model()
+    fixes = [problem.fix for problem in error.value.problems]
+    assert fixes == ["algorithm.optimiser.parts.factor.lr=0.001"]
 
 
 # --- what an algorithm's default keeps

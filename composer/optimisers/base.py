@@ -59,7 +59,8 @@ class OptimiserConfig(Family, family="optimiser", default="adam"):
             return parts
         found: dict[Any, Any] = {}
         for name, own in _by_name(parts):
-            found[name] = {**found.get(name, {}), **own} if isinstance(own, Mapping) else own
+            both = isinstance(own, Mapping) and isinstance(found.get(name), Mapping)
+            found[name] = {**found[name], **own} if both else own
         return found
 
     def settings_of(self, name: str) -> PartConfig:
