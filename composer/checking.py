@@ -11,10 +11,11 @@ from pathlib import Path
 import torch
 
 from composer.config import Config, Family
-from composer.errors import ComposerError, ConfigError, Problem, RunDirectoryError
+from composer.errors import ComposerError, ConfigError, ModuleError, Problem, RunDirectoryError
 from composer.experiment import Experiment
 from composer.loading import Job, Loader
 from composer.module.rl_module import RLModule
+from composer.optimisers.base import part_problems
 from composer.places import join_path
 from composer.training.start import Start
 
@@ -44,7 +45,12 @@ def check(experiment: Experiment, directory: Path = RUNS, start: Start | None = 
         error = ConfigError(*problems)
         raise experiment.loaded.with_origins(error) if experiment.loaded else error
     if start:
-        start.require_fit(_without_weights(experiment))
+        module = _without_weights(experiment)
+        start.require_fit(module)
+        module.freeze(start.freeze)
+        if wrong := [*part_problems(experiment.config.algorithm.optimiser, module)]:
+            error = ModuleError(*wrong)
+            raise experiment.loaded.with_origins(error) if experiment.loaded else error
 
 
 def _without_weights(experiment: Experiment) -> RLModule:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import gymnasium as gym
+import torch
 
 from composer.algorithms.base import AlgorithmConfig
 from composer.apis import API
@@ -44,6 +45,8 @@ from composer.masks import mask_key
 from composer.model_config import ComposedModelConfig, ModelConfig, TrunkConfig
 from composer.module.composed import ComposedRLModule
 from composer.module.rl_module import RLModule
+from composer.module.state import no_part, within
+from composer.optimisers.base import OptimiserConfig, misplaced, part_problems
 from composer.places import choice_of
 from composer.spaces import child_spaces, describe, facts, real_dim, require_usable
 
@@ -94,6 +97,7 @@ def compose(
     blueprint = request.blueprint()
     if trained_by is not None:
         _require_apis(blueprint, trained_by)
+        _require_parts(blueprint, trained_by.optimiser)
     return blueprint
 
 
@@ -526,6 +530,22 @@ def _require_apis(blueprint: Blueprint, algorithm: AlgorithmConfig) -> None:
         problems += [_no_log_probs(n, algorithm) for n in acting if not n.config.has_density]
     if problems:
         raise ContractError(*problems)
+
+
+def _require_parts(blueprint: Blueprint, optimiser: OptimiserConfig) -> None:
+    """Refuses settings of parts that the model lacks, or that have nothing to train."""
+    names = [node.name for node in blueprint.nodes]
+    known = [*dict.fromkeys([*(name.partition(".")[0] for name in names), *names])]
+    problems = [
+        misplaced(optimiser, part, no_part("this model", part, known))
+        for part in optimiser.parts
+        if not any(within(name, [part]) or within(part, [name]) for name in known)
+    ]
+    if optimiser.parts and not problems:
+        with torch.device("meta"):
+            problems = [*part_problems(optimiser, blueprint.build("meta"))]
+    if problems:
+        raise CompositionError(*problems)
 
 
 def _untrainable(

@@ -28,6 +28,7 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     ValidationError,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError, core_schema
 
@@ -62,6 +63,23 @@ class Config(BaseModel):
                 raise ConfigError(*problems_of(error, type(self), data)) from None
 
         __init__.__pydantic_base_init__ = True  # validating makes an instance without it
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, data: Any) -> Any:
+        """What is given of a part in part is, in the rest, as the field's default has it."""
+        if not isinstance(data, Mapping):
+            return data
+        defaults = cls._default_parts()
+        whole = {name: _whole(defaults[name], data[name]) for name in defaults if name in data}
+        return {**data, **whole} if whole else data
+
+    @classmethod
+    @functools.cache
+    def _default_parts(cls) -> dict[str, "Config"]:
+        """The defaults that are configs themselves, by the field's name."""
+        fields = cls.model_fields.items()
+        return {name: item.default for name, item in fields if isinstance(item.default, Config)}
 
     @classmethod
     def parse(cls, data: object, path: str = "") -> Self:
@@ -120,6 +138,8 @@ Size = Annotated[int, Field(gt=0)]
 Steps = Annotated[int, Field(ge=0), BeforeValidator(_integral)]
 """Environment steps; `1e6` is accepted for 1000000."""
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+NotNegative = Annotated[float, Field(ge=0.0)]
 
 
 class Family(Config):
@@ -285,6 +305,21 @@ class Family(Config):
                 else invalid_keys(("", dict(value), problem), kind="unnamed")
             ) from None
         return member.model_validate(value)
+
+
+def _whole(default: object, given: object) -> object:
+    """What is given of a part, and the rest as the default has it; a part of another type is only
+    what is given.
+    """
+    if isinstance(default, Family):
+        said = {"type": given} if isinstance(given, str) else given
+        if not isinstance(said, Mapping) or said.get("type", default.type) != default.type:
+            return given
+        given = {"type": default.type, **said}
+    if not isinstance(default, Config) or not isinstance(given, Mapping):
+        return given
+    inner = {name: _whole(getattr(default, str(name), None), item) for name, item in given.items()}
+    return default.altered() | inner
 
 
 class Auto(Config):

@@ -17,6 +17,11 @@ RUN: dict[str, Any] = {
         "epochs": 2,
         "num_minibatches": 1,
         "lr_schedule": "constant",
+        "optimiser": {
+            "type": "adamw",
+            "betas": [0.9, 0.99],
+            "parts": {"policy": {"lr": 1e-4, "frozen_until": 8}},
+        },
         "value_clip": None,
         "normalize_advantages": "rollout",
     },

@@ -6,6 +6,7 @@
 | widths: text, fractions, one number, negative, zero, null | `WORDS` |
 | activations and initialisers: misspelt, no activation, no text, wrong arguments | `WORDS` |
 | log-stds out of order, or of a distribution that has none | `WORDS` |
+| learning rates, schedules, betas, settings of parts that are not there | `WORDS`, `PARTS` |
 | flags as text, memories that do not exist, numbers out of range | `WORDS` |
 | convolutions: flat, too short, too long, misspelt padding, too large, zero, negative | `IMAGES` |
 | a part that cannot take the space | `WORDS`, `IMAGES` |
@@ -135,6 +136,34 @@ WORDS = [
     ("env=pendulum", "model.distribution.log_std=dependant", SCHEMA, "log_std", "`dependent`"),
     ("", "algorithm.lr=fast", SCHEMA, "algorithm.lr", "number, not a string"),
     ("", "algorithm.lr=-1", SCHEMA, "algorithm.lr", "greater than 0"),
+    ("", "algorithm.lr=[[0,1e-3],[1e6,1e-5]]", SCHEMA, "algorithm.lr", "`lr_schedule` says"),
+    ("", "algorithm.lr_schedule=lin", SCHEMA, "algorithm.lr_schedule", "you mean `linear`"),
+    (
+        "",
+        "algorithm.lr_schedule=[[0,1e-3],[1e6,1e-5]]",
+        SCHEMA,
+        "algorithm.lr_schedule",
+        "the highest factor should be 1; where these are learning rates, lr=0.001",
+    ),
+    ("", "algorithm.lr_schedule=[[9,1],[0,0]]", SCHEMA, "lr_schedule", "steps should rise"),
+    ("", "algorithm.lr_schedule=[[0,1],5]", SCHEMA, "lr_schedule[1]", "a point is two numbers"),
+    ("", "algorithm.lr_warmup=-5", SCHEMA, "algorithm.lr_warmup", "greater than or equal to 0"),
+    ("", "algorithm.max_grad_norm=0", SCHEMA, "algorithm.max_grad_norm", "greater than 0"),
+    ("", "algorithm.max_grad_value=-1", SCHEMA, "algorithm.max_grad_value", "greater than 0"),
+    ("", "algorithm.optimizer=sgd", SCHEMA, "algorithm.optimizer", "you mean `optimiser`"),
+    ("", "algorithm.optimiser=adan", SCHEMA, "algorithm.optimiser.type", "no optimiser `adan`"),
+    ("", "algorithm.optimiser.betas=[0.9,1]", SCHEMA, "optimiser.betas[1]", "less than 1"),
+    ("", "algorithm.optimiser.betas=[0.9]", SCHEMA, "optimiser.betas", "there are two betas"),
+    ("", "algorithm.optimiser.weight_decay=-1", SCHEMA, "weight_decay", "greater than or equal"),
+    ("", "algorithm.optimiser.momentum=0.9", SCHEMA, "momentum", "`rmsprop` or `sgd`"),
+    (
+        "algorithm.optimiser=sgd",
+        "algorithm.optimiser.nesterov=true",
+        SCHEMA,
+        "algorithm.optimiser.nesterov",
+        "nesterov needs a momentum",
+    ),
+    ("", "algorithm.optimiser.parts=main", SCHEMA, "optimiser.parts", "should be a mapping"),
     ("", "algorithm.gamma=2", SCHEMA, "algorithm.gamma", "less than or equal to 1"),
     ("", "algorithm.epochs=0", SCHEMA, "algorithm.epochs", "greater than 0"),
     ("", "total_steps=1.5", SCHEMA, "total_steps", "integer, not a number"),
@@ -220,6 +249,48 @@ def test_a_wrong_word_is_refused_with_a_line_that_works(before, word, kind, path
     assert told in problem.message
     assert problem.origin == f"{word} (command line)"
     blueprint([*before.split(), *shlex.split(problem.fix)])
+
+
+PARTS = [
+    # the word, its layer, the path below `algorithm.optimiser.parts`, a part of the message
+    ("parts.main.lrr=1", SCHEMA, "main.lrr", "the part has no option `lrr`; did you mean `lr`?"),
+    ("parts.main.encoder.lrr=1", SCHEMA, "main.encoder.lrr", "did you mean `lr`?"),
+    ("parts.main.lr=-1", SCHEMA, "main.lr", "greater than 0"),
+    ("parts.main.frozen_until=-1", SCHEMA, "main.frozen_until", "greater than or equal to 0"),
+    ("parts.mian.lr=1", COMPOSITION, "mian", "this model has no part `mian`; did you mean `main`?"),
+    ("parts={main.encodr:{lr:1}}", COMPOSITION, "main.encodr", "did you mean `main.encoder`?"),
+    ("parts.main.encodr.lr=1", COMPOSITION, "main.encodr", "did you mean `main.encoder`?"),
+    ("parts.main.encoder.layers.9.lr=1", COMPOSITION, "main.encoder.layers.9", "`main.encoder`?"),
+    (
+        "parts={main:{frozen_until:9},critic:{frozen_until:9},policy:{frozen_until:9},"
+        "value:{frozen_until:1e4}}",
+        COMPOSITION,
+        "value.frozen_until",
+        "every part is frozen until step 9: nothing is left to train",
+    ),
+]
+
+
+@pytest.mark.parametrize(("word", "kind", "path", "told"), PARTS)
+def test_a_wrong_part_of_an_optimiser_is_refused_with_a_line_that_works(word, kind, path, told):
+    problem = refusal([f"algorithm.optimiser.{word}"], kind)
+    assert problem.path == f"algorithm.optimiser.parts.{path}"
+    assert problem.origin == f"algorithm.optimiser.{word} (command line)"
+    assert told in problem.message
+    blueprint(shlex.split(problem.fix))
+
+
+@pytest.mark.usefixtures("nothing_is_built")
+def test_an_unknown_part_of_an_optimiser_is_refused_before_anything_is_built():
+    problem = refusal(["algorithm.optimiser.parts.polcy.lr=1"], COMPOSITION)
+    assert problem.fix == "algorithm.optimiser.parts.policy.lr=1.0"
+
+
+def test_a_part_without_parameters_has_no_settings_of_the_optimiser():
+    words = ["env=pendulum", "algorithm=sac", "model/encoder=identity"]
+    problem = refusal([*words, "algorithm.optimiser.parts.main.lr=1"], COMPOSITION)
+    assert problem.message == "this model has no part `main`"
+    assert problem.valid == ("continuous_q", "policy")
 
 
 @pytest.mark.usefixtures("nothing_is_built")

@@ -434,3 +434,21 @@ def test_the_model_survives_json():
 def test_altered_gives_what_differs_from_the_defaults():
     assert MLPEncoderConfig.parse({"type": "mlp", "hidden": [8]}).altered() == {"hidden": (8,)}
     assert MLPEncoderConfig().altered() == {}
+
+
+def test_what_is_given_of_a_part_in_part_is_in_the_rest_as_the_fields_default():
+    class Inner(Config):
+        a: int = 1
+        b: int = 2
+
+    class Middle(Config):
+        inner: Inner = Inner()
+        c: int = 3
+
+    class Outer(Config):
+        middle: Middle = Middle(inner=Inner(a=10), c=30)
+
+    given = Outer.parse({"middle": {"inner": {"b": 20}}})
+    assert given == Outer(middle=Middle(inner=Inner(a=10, b=20), c=30))
+    assert Outer.parse(given.to_data()) == given
+    assert Outer.parse({"middle": Middle()}).middle == Middle()

@@ -237,7 +237,7 @@ def test_targets_equal_what_they_copy_until_it_moves_and_are_never_trained():
         p.requires_grad for _, copy in module.get_target_network_pairs() for p in copy.parameters()
     )
     trainable = {id(p) for p in module.parameters() if p.requires_grad}
-    optimised = DQN(DQNConfig(), module, torch.Generator()).optimiser.param_groups[0]["params"]
+    optimised = DQN(DQNConfig(), module, torch.Generator()).optimiser.live
     assert {id(p) for p in optimised} == trainable
 
 
@@ -366,10 +366,10 @@ def test_an_update_draws_the_noise_of_both_networks_and_trains_its_scale():
     batch = transition([0.1] * 4, 0, 1.0, [0.2] * 4)
     sigma = algorithm.module.q.advantages[-1].weight_sigma
     before = sigma.detach().clone()
-    algorithm.update(batch, 0.0)
+    algorithm.update(batch)
     first = algorithm.module.q.advantages[-1].inner.clone()
     assert not torch.equal(first, algorithm.module.target["q"].advantages[-1].inner)
-    algorithm.update(batch, 0.0)
+    algorithm.update(batch)
     assert not torch.equal(first, algorithm.module.q.advantages[-1].inner)
     assert not torch.equal(before, sigma)
 

@@ -156,7 +156,7 @@ def test_a_snippet_of_the_documentation_runs(
 
 def test_readme_experiment_is_valid(tmp_path: Path) -> None:
     text = (ROOT / "README.md").read_text()
-    _, snippet = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    *_, snippet = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     (tmp_path / "conf" / "experiment").mkdir(parents=True)
     (tmp_path / "conf" / "experiment" / "mine.yaml").write_text(snippet)
     experiment = Experiment.load(["experiment=mine"], config_dir=tmp_path / "conf")
@@ -166,7 +166,7 @@ def test_readme_experiment_is_valid(tmp_path: Path) -> None:
 
 def test_readme_model_of_nested_spaces_composes() -> None:
     text = (ROOT / "README.md").read_text()
-    snippet, _ = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    snippet, *_ = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     camera, number = spaces.Box(0, 255, (32, 32, 3), np.uint8), spaces.Box(-1, 1, (1,), np.float32)
     seen = spaces.Dict(image=camera, speed=number)
     done = spaces.Dict(gear=spaces.Discrete(3), steer=number)
@@ -186,6 +186,29 @@ def test_readme_lines_about_nested_spaces_can_be_typed(line: str) -> None:
     words = shlex.split(line, comments=True)
     experiment = Experiment.load(["env.id=composer.testing:DictBandit-v0", *words])
     assert experiment.blueprint.parameter_count > 0
+
+
+OPTIMISERS = re.findall(
+    r"^    composer train (algorithm\.(?:optimiser|lr).*)",
+    (ROOT / "README.md").read_text(),
+    re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize("line", OPTIMISERS)
+def test_readme_lines_about_optimisers_can_be_typed(line: str) -> None:
+    experiment = Experiment.load(shlex.split(line, comments=True))
+    assert experiment.blueprint.parameter_count > 0
+
+
+def test_readme_optimiser_is_valid(tmp_path: Path) -> None:
+    _, snippet, _ = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    (tmp_path / "conf" / "experiment" / "mine.yaml").write_text(snippet)
+    experiment = Experiment.load(["experiment=mine"], config_dir=tmp_path / "conf")
+    assert experiment.blueprint.parameter_count > 0
+    settings = experiment.config.algorithm.optimiser.settings_of("main.encoder.layers.0.bias")
+    assert (settings.lr, settings.weight_decay, settings.frozen_until) == (1e-5, 0.0, 20_000)
 
 
 def test_a_dict_of_actions_is_learnt_from_a_dict_of_observations() -> None:

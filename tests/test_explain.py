@@ -380,6 +380,15 @@ def test_what_is_no_default_says_where_it_was_set(conf, capsys):
     assert not any("activation" in setting for setting in changes)
 
 
+def test_an_optimiser_that_is_no_default_is_told_with_the_settings_of_parts(capsys):
+    words = ["algorithm.optimiser=adamw", "algorithm.optimiser.parts.main.encoder.lr=1e-5"]
+    out = told(words, capsys)
+    assert "\n    algorithm.optimiser.type=adamw  algorithm.optimiser=adamw (command line)\n" in out
+    line = "algorithm.optimiser.parts.main.encoder.lr=1e-05\n      "
+    assert f"    {line}{words[1]} (command line)\n" in out
+    assert "algorithm.optimiser" not in told(["env=acrobot"], capsys)
+
+
 def test_a_trunk_with_an_encoder_of_its_own_takes_nothing_from_main(conf, capsys):
     rule = "catalog.observation.vector.use.hidden=[5]"
     words = ["model.trunks.critic.encoder=auto", "model.encoder={type: mlp, hidden: [9]}", rule]

@@ -11,6 +11,7 @@ from composer.columns import Columns
 from composer.distributions.gsde import GSDEConfig
 from composer.errors import ConfigError
 from composer.executors import make_executor
+from composer.optimisers._schedule import Elapsed
 from composer.testing import Reach1D
 from composer.training.evaluation import evaluate
 
@@ -164,7 +165,7 @@ def test_the_first_ratio_of_ppo_is_one():
     wanted = experiment("ReachTruncated", model=GSDE, algorithm={"epochs": 1, "num_minibatches": 1})
     with driver_of(wanted) as driver:
         seen = record_minibatches(driver.algorithm)
-        driver.iterate(0.0)
+        driver.iterate(Elapsed())
     batch = seen[0]
     kl, outside = batch["metrics"][-2:]
     assert outside == 0

@@ -14,6 +14,7 @@ from composer.errors import CompositionError, EnvironmentFailure
 from composer.executors import make_executor
 from composer.experiment import Experiment
 from composer.masks import allows_nothing, canonical_mask, free_mask, mask_key, mask_part
+from composer.optimisers._schedule import Elapsed
 from composer.spaces import leaves, map_structure
 from composer.testing import MaskedBandit
 from composer.training.evaluation import evaluate
@@ -323,7 +324,7 @@ def driver_in(env, **algorithm):
 def test_only_what_is_allowed_is_done_learnt_from_and_measured(env):
     with driver_in(env, rollout_steps=64) as driver:
         seen = record_minibatches(driver.algorithm)
-        driver.iterate(0.0)
+        driver.iterate(Elapsed())
         arrays = driver.rollout.arrays
     counted = arrays[Columns.LOSS_MASK]
     masks = arrays[Columns.ACTION_MASK]
@@ -373,14 +374,14 @@ def test_an_evaluation_does_only_what_is_allowed(env, deterministic):
 def test_ppo_learns_what_only_a_mask_makes_possible(env):
     with driver_in(env, rollout_steps=32, epochs=8, lr=3e-2) as driver:
         for _ in range(20):
-            metrics = driver.iterate(0.0)
+            metrics = driver.iterate(Elapsed())
         assert np.mean([episode.return_ for episode in metrics.episodes]) > 0.9
 
 
 def test_an_environment_whose_masks_are_not_asked_for_gives_none():
     wanted = experiment(INFO | {"action_mask": "none"})
     with driver_of(wanted) as driver:
-        driver.iterate(0.0)
+        driver.iterate(Elapsed())
         assert Columns.ACTION_MASK not in driver.rollout.arrays
         assert driver.rollout.arrays[Columns.REWARDS].min() < 0
     with trainer_of(wanted) as trainer:

@@ -210,6 +210,18 @@ def test_a_line_is_offered_for_every_mistake_that_one_would_mend(home, capsys):
     assert lines_to_type(text) == [["--init-from", "runs/a:main"]]
 
 
+def test_a_frozen_part_has_no_settings_of_the_optimiser(home, capsys):
+    parts = "algorithm.optimiser.parts={main:{lr:1e-5},value:{lr:1e-5}}"
+    text = told(capsys, "train", "--freeze", "main", parts)
+    assert "algorithm.optimiser.parts.main = {lr: 1e-05}" in text
+    assert "the part `main` is not trained: it is frozen" in text
+    assert [path.name for path in Path("runs").iterdir()] == ["a"]
+    left = ["--freeze", "main", "algorithm.optimiser.parts.value.frozen_until=9"]
+    rest = "algorithm.optimiser.parts={critic:{frozen_until:9},policy:{frozen_until:9}}"
+    text = told(capsys, "check", *left, rest)
+    assert "every part is frozen until step 9" in text
+
+
 def test_a_damaged_checkpoint_is_told(home, capsys):
     file = latest("runs/a") / "module" / "weights.safetensors"
     file.write_bytes(file.read_bytes()[:-4])
@@ -233,7 +245,7 @@ def test_a_trainer_begins_with_parts_and_freezes_them(tmp_path):
         assert equal(trainer.module.get_state("main"), weights(path, "main"))
         assert not equal(trainer.module.get_state("policy"), weights(path, "policy"))
         frozen = set(trainer.module.main.parameters())
-        held = trainer.driver.algorithm.optimiser.param_groups[0]["params"]
+        held = trainer.driver.algorithm.optimiser.live
         assert not frozen & set(held)
 
 
@@ -241,7 +253,7 @@ def test_all_weights_are_taken_where_no_part_is_named(tmp_path):
     path = source(tmp_path)
     with trainer_of(experiment(seed=1), init_from=path) as trainer:
         assert equal(trainer.module.get_state(), dict(read_weights(path).tensors))
-        assert not trainer.driver.algorithm.optimiser.state
+        assert not trainer.driver.algorithm.optimiser.get_tensors()
 
 
 def test_an_argument_in_python_is_told_as_python_has_it(tmp_path):

@@ -10,6 +10,7 @@ from composer.algorithms.base import AlgorithmConfig
 from composer.columns import Columns
 from composer.errors import ConfigError, ContractError
 from composer.module.rl_module import RLModule, Step
+from composer.optimisers._schedule import Elapsed
 from composer.training.rollouts import Rollout
 
 POLICY_LOSS, VALUE_LOSS, ENTROPY, KL, CLIP_FRACTION = range(5)
@@ -60,7 +61,7 @@ def test_actions_are_stored_as_they_were_sampled_and_clipped_only_for_the_enviro
         step = driver.module.act(driver.collector.obs, generator=driver.actions)
         assert (step.actions > 1.0).all()
         assert (step.env_actions == 3.0).all()
-        driver.iterate(0.0)
+        driver.iterate(Elapsed())
         actions = driver.rollout.batch(CPU)[Columns.ACTIONS]
         assert (actions > 1.0).all()
         assert len(actions.unique()) == actions.numel()
@@ -81,7 +82,7 @@ def test_exploration_and_training_agree_exactly():
 def test_the_first_ratio_is_one_with_every_sample_outside_the_bounds():
     with out_of_bounds(**WHOLE | {"clip": 1e-4}) as driver:
         seen = record_minibatches(driver.algorithm)
-        driver.iterate(0.0)
+        driver.iterate(Elapsed())
         (first,) = seen
         assert first["metrics"][CLIP_FRACTION] == 0.0
         assert first["metrics"][KL] == pytest.approx(0.0, abs=1e-9)
@@ -92,7 +93,7 @@ def test_the_first_ratio_is_one_with_every_sample_outside_the_bounds():
 def test_the_second_minibatch_has_moved():
     with out_of_bounds(num_minibatches=2, epochs=1, lr=1e-3) as driver:
         seen = record_minibatches(driver.algorithm)
-        driver.iterate(0.0)
+        driver.iterate(Elapsed())
         assert [float(m["metrics"][KL]) > 1e-9 for m in seen] == [False, True]
 
 
@@ -129,7 +130,7 @@ def test_termination_cuts_the_bootstrap_and_truncation_takes_the_final_observati
     )
     with driver_of(wanted, probe()) as driver:
         seen = record_minibatches(driver.algorithm)
-        assert driver.iterate(0.0).env_steps == 2 * 6
+        assert driver.iterate(Elapsed()).env_steps == 2 * 6
         advantages, observations = advantages_of(seen[0])
         assert advantages == pytest.approx(HAND_WORKED[end])
         # Two episodes in each of two environments; no dummy step, whose observation would be 3.
@@ -149,7 +150,7 @@ def test_an_episode_may_end_with_a_rollout_and_its_dummy_step_open_the_next(end,
     )
     with driver_of(wanted, probe()) as driver:
         seen = record_minibatches(driver.algorithm)
-        steps = [driver.iterate(0.0).env_steps for _ in range(3)]
+        steps = [driver.iterate(Elapsed()).env_steps for _ in range(3)]
     assert steps == [2 * 3, 2 * 2, 2 * 2]
     first, second, third = (advantages_of(minibatch) for minibatch in seen)
     assert first[0] == pytest.approx(HAND_WORKED[end])
@@ -163,7 +164,7 @@ def test_a_rollout_of_nothing_but_dummy_steps_is_collected_again():
     env = {"id": "composer.testing:Bandit-v0", "num_envs": 2}
     settings = {**WHOLE, "rollout_steps": 1, "reward_scaling": "running"}
     with driver_of(experiment(env, algorithm=settings)) as driver:
-        assert [driver.iterate(0.0).env_steps for _ in range(3)] == [2, 2, 2]
+        assert [driver.iterate(Elapsed()).env_steps for _ in range(3)] == [2, 2, 2]
 
 
 def test_fewer_counted_steps_than_minibatches_make_fewer_minibatches():
@@ -171,7 +172,7 @@ def test_fewer_counted_steps_than_minibatches_make_fewer_minibatches():
     settings = {"rollout_steps": 3, "num_minibatches": 6, "epochs": 1}
     with driver_of(experiment(env, algorithm=settings)) as driver:
         seen = record_minibatches(driver.algorithm)
-        driver.iterate(0.0)
+        driver.iterate(Elapsed())
         assert [len(m[Columns.ADVANTAGES]) for m in seen] == [1] * 4
 
 
@@ -185,7 +186,7 @@ def test_every_counted_step_is_used_once_an_epoch_in_a_new_order():
     )
     with driver_of(wanted, probe()) as driver:
         seen = record_minibatches(driver.algorithm)
-        driver.iterate(0.0)
+        driver.iterate(Elapsed())
     assert [len(m[Columns.OBS]) for m in seen] == [3, 3, 2, 2] * 2
     first, second = (
         [o for m in part for o in column(m, Columns.OBS)] for part in (seen[:4], seen[4:])
@@ -198,7 +199,7 @@ def test_columns_of_one_step_stay_together_and_environments_apart():
     env = {"id": "composer.testing:Reach1D-v0", "num_envs": 3}
     with driver_of(experiment(env, algorithm={"rollout_steps": 9, "epochs": 1})) as driver:
         seen = record_minibatches(driver.algorithm)
-        driver.iterate(0.0)
+        driver.iterate(Elapsed())
         columns = driver.rollout.batch(CPU)
     names = (Columns.ACTIONS, Columns.ACTION_LOGP, Columns.VF_PREDS)
     counted = columns[Columns.LOSS_MASK]
@@ -226,7 +227,7 @@ def test_observations_reach_the_module_at_their_own_dtype():
     env = {"id": "composer.testing:ImageBandit-v0", "num_envs": 2, "kwargs": {"size": 16}}
     with driver_of(experiment(env, algorithm={"rollout_steps": 4})) as driver:
         seen = record_minibatches(driver.algorithm)
-        driver.iterate(0.0)
+        driver.iterate(Elapsed())
     assert {m[Columns.OBS].dtype for m in seen} == {torch.uint8}
 
 
@@ -257,7 +258,7 @@ def test_a_stored_action_mask_reaches_the_log_prob_the_entropy_and_the_kl():
     algorithm = ppo(module, **WHOLE)
     seen = record_minibatches(algorithm)
     mask = torch.tensor([[True, True, False], [True, False, True]])
-    algorithm.update(masked_rollout(module, mask), 0.0)
+    algorithm.update(masked_rollout(module, mask))
     (first,) = seen
     assert first[Columns.ACTION_LOGP].tolist() == pytest.approx([math.log(1 / 2)] * 4)
     assert sorted(first[Columns.ACTION_MASK].tolist()) == sorted(mask.tolist() * 2)
@@ -270,7 +271,7 @@ def test_a_masked_action_gets_no_gradient():
     module = probe(actions=3)
     algorithm = ppo(module, **WHOLE)
     mask = torch.tensor([[True, True, False]] * 2)
-    algorithm.update(masked_rollout(module, mask), 0.0)
+    algorithm.update(masked_rollout(module, mask))
     assert module.logits.grad[2] == 0.0
     assert (module.logits.grad[:2] != 0.0).all()
     assert torch.isfinite(module.logits.grad).all()
@@ -281,7 +282,7 @@ def test_nested_observations_stay_nested_in_minibatches():
     module = Probe(space, spaces.Discrete(3))
     algorithm = ppo(module, **WHOLE)
     seen = record_minibatches(algorithm)
-    algorithm.update(masked_rollout(module, None, space), 0.0)
+    algorithm.update(masked_rollout(module, None, space))
     obs = seen[0][Columns.OBS]
     assert sorted(obs["a"].squeeze(-1).tolist()) == [0, 0, 1, 1]
     assert obs["b"]["c"].tolist() == obs["a"].squeeze(-1).tolist()
@@ -391,7 +392,7 @@ def test_normalising_by_batch_precedes_the_minibatches(how):
     wanted = experiment(counter(), algorithm={**settings, "rollout_steps": 7})
     with driver_of(wanted, probe()) as driver:
         seen = record_minibatches(driver.algorithm)
-        driver.iterate(0.0)
+        driver.iterate(Elapsed())
     given = torch.cat([m[Columns.ADVANTAGES] for m in seen])
     raw = torch.tensor([HAND_WORKED["terminated"][int(o)] for m in seen for o in m[Columns.OBS]])
     expected = (raw - raw.mean()) / raw.std(correction=0) if how == "batch" else raw
@@ -409,7 +410,7 @@ def test_a_minibatch_of_one_step_does_not_divide_by_nothing():
 def updated(**settings):
     """Metrics of one update on the counter, and the algorithm."""
     with driver_of(experiment(counter(), algorithm=settings)) as driver:
-        return driver.iterate(0.0).metrics, driver.algorithm
+        return driver.iterate(Elapsed()).metrics, driver.algorithm
 
 
 def test_the_kl_coefficient_halves_where_kl_is_under_half_its_target():
@@ -458,7 +459,7 @@ def test_target_kl_stops_after_the_epoch_that_exceeds_it():
 def gradient_norms(**settings):
     """The norm of the gradient that Adam was given, and the one reported."""
     with driver_of(experiment(counter(), algorithm={**WHOLE, **settings})) as driver:
-        reported = driver.iterate(0.0).metrics["grad_norm"]
+        reported = driver.iterate(Elapsed()).metrics["grad_norm"]
         gradients = [parameter.grad.flatten() for parameter in driver.module.parameters()]
         return float(torch.cat(gradients).norm()), reported
 
@@ -475,9 +476,9 @@ def test_the_learning_rate_follows_its_schedule():
     for schedule, factor in (("constant", 1.0), ("linear", 0.75), ("cosine", 0.8535534)):
         settings = {**WHOLE, "lr": 1e-3, "lr_schedule": schedule}
         with driver_of(experiment(counter(), algorithm=settings)) as driver:
-            metrics = driver.iterate(0.25).metrics
+            metrics = driver.iterate(Elapsed(1, 4)).metrics
             assert metrics["lr"] == pytest.approx(1e-3 * factor)
-            assert driver.algorithm.optimiser.param_groups[0]["lr"] == metrics["lr"]
+            assert driver.algorithm.optimiser.torch.param_groups[0]["lr"] == metrics["lr"]
 
 
 def test_a_shared_trunk_is_in_one_group_and_stepped_once():
@@ -485,11 +486,11 @@ def test_a_shared_trunk_is_in_one_group_and_stepped_once():
     with driver_of(wanted) as driver:
         before = {name: p.detach().clone() for name, p in driver.module.named_parameters()}
         assert not [name for name in before if name.startswith("critic.")]
-        groups = driver.algorithm.optimiser.param_groups
+        groups = driver.algorithm.optimiser.torch.param_groups
         assert sorted(id(p) for group in groups for p in group["params"]) == sorted(
             id(p) for p in driver.module.parameters()
         )
-        driver.iterate(0.0)
+        driver.iterate(Elapsed())
         # Adam's first step is at most lr; a parameter stepped by both losses would go further.
         moves = {n: (p - before[n]).abs().max() for n, p in driver.module.named_parameters()}
         assert max(moves.values()) <= 1e-3 * (1 + 1e-3)
@@ -500,7 +501,7 @@ def test_a_separate_critic_leaves_the_actor_alone():
     wanted = experiment(counter(), algorithm={**WHOLE, "max_grad_norm": None})
     with driver_of(wanted) as driver:
         seen = record_minibatches(driver.algorithm)
-        driver.iterate(0.0)
+        driver.iterate(Elapsed())
         driver.module.zero_grad()
         driver.module.forward_train(seen[0])[Columns.VF_PREDS].sum().backward()
         with_gradient = {n for n, p in driver.module.named_parameters() if p.grad is not None}
@@ -514,14 +515,14 @@ def test_explained_variance_is_one_for_a_perfect_critic_and_zero_for_a_constant_
         module = probe()
         module.factor.data.fill_(factor)
         with driver_of(experiment(counter(), algorithm=settings), module) as driver:
-            metrics = driver.iterate(0.0).metrics
+            metrics = driver.iterate(Elapsed()).metrics
             assert metrics["explained_variance"] == pytest.approx(expected, abs=1e-6)
 
 
 def test_reported_losses_are_means_over_the_minibatches():
     with driver_of(experiment(counter())) as driver:
         seen = record_minibatches(driver.algorithm)
-        metrics = driver.iterate(0.0).metrics
+        metrics = driver.iterate(Elapsed()).metrics
     for name, index in (("value_loss", VALUE_LOSS), ("entropy", ENTROPY)):
         values = [float(m["metrics"][index]) for m in seen]
         assert metrics[name] == pytest.approx(np.mean(values))

@@ -17,6 +17,7 @@ from composer.columns import Columns
 from composer.errors import EnvironmentFailure, ModuleError
 from composer.executors import make_executor
 from composer.module.rl_module import RLModule
+from composer.optimisers._schedule import Elapsed
 from composer.spaces import batch, leaves, map_structure
 from composer.training.collector import Collector
 from composer.training.evaluation import evaluate
@@ -118,7 +119,7 @@ def test_ppo_learns_from_ragged_observations():
     config = AlgorithmConfig.parse({"type": "ppo", "lr": 0.05, "rollout_steps": 32, "gamma": 0.0})
     driver = OnPolicyDriver(config, module, envs(), seed=0)
     driver.restart(0)
-    driver.iterate(0.0)
+    driver.iterate(Elapsed())
     assert evaluate(module, envs(), 20, seed=1).mean == 5.0
 
 

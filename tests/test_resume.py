@@ -95,6 +95,25 @@ def test_a_change_that_a_finished_run_would_ignore_is_refused(run, capsys):
     assert "try     total_steps=" in error
 
 
+def test_another_kind_of_optimiser_is_refused_and_another_setting_of_it_is_not(run, capsys):
+    before = contents(run)
+    words = ("total_steps=1000", "algorithm.optimiser=adamw")
+    status, _, error = resumed(capsys, run, *words)
+    assert status == 2
+    assert "algorithm.optimiser.type = adamw" in error
+    assert "a run that has begun cannot change this (it has adam)" in error
+    assert contents(run) == before
+    parts = "algorithm.optimiser.parts.main.lr=1e-5"
+    assert resumed(capsys, run, "total_steps=700", "algorithm.optimiser.eps=1e-6", parts)[0] == 0
+
+
+def test_a_setting_by_which_an_optimiser_remembers_otherwise_is_refused(run, capsys):
+    status, _, error = resumed(capsys, run, "total_steps=1000", "algorithm.optimiser.amsgrad=true")
+    assert status == 2
+    assert "the checkpoint is of another optimiser" in error
+    assert "Traceback" not in error
+
+
 def test_fewer_steps_than_were_taken_are_refused(run, capsys):
     status, _, error = resumed(capsys, run, "total_steps=100")
     assert status == 2

@@ -5,6 +5,7 @@ from experiments import driver_of, experiment, trainer_of
 from gymnasium import spaces
 
 from composer.columns import Columns
+from composer.optimisers._schedule import Elapsed
 from composer.training.reward_scale import RewardScale
 from composer.training.rollouts import Rollout
 
@@ -111,9 +112,9 @@ def test_reported_returns_are_raw():
 
 def test_a_driver_that_never_scaled_may_begin_to():
     with driver_of(experiment("Counter")) as plain:
-        plain.iterate(0.0)
+        plain.iterate(Elapsed())
         tensors, numbers = plain.get_tensors(), plain.get_numbers()
     with driver_of(experiment("Counter", algorithm={"reward_scaling": "running"})) as scaling:
         scaling.set_state(tensors, numbers)
-        scaling.iterate(0.0)
+        scaling.iterate(Elapsed())
         assert scaling.reward_scale.count == 2 * (3 + 3)  # of 8 steps, 2 are dummies

@@ -11,6 +11,7 @@ from composer.columns import Columns
 from composer.encoders.base import EncoderConfig
 from composer.encoders.mlp import MLPEncoderConfig
 from composer.module.rl_module import RLModule
+from composer.optimisers._schedule import Elapsed
 from composer.running_norm import RunningNorm, gathering, running_norms
 
 CPU = torch.device("cpu")
@@ -135,7 +136,7 @@ def test_statistics_are_those_of_every_counted_observation_and_of_no_dummys(at_o
     with driver_of(normalised(COUNTER)) as driver:
         seen = []
         for _ in range(4):
-            driver.iterate(0.0)
+            driver.iterate(Elapsed())
             seen.append(observations(driver))
         norms = running_norms(driver.module)
     assert len(norms) == 2  # the actor's trunk and the critic's
@@ -149,7 +150,7 @@ def test_statistics_are_those_of_every_counted_observation_and_of_no_dummys(at_o
 
 def test_statistics_stay_as_they_are_from_the_start_of_a_collection_through_all_its_epochs():
     with driver_of(normalised(algorithm={"num_minibatches": 1, "clip": 1e-4})) as driver:
-        driver.iterate(0.0)
+        driver.iterate(Elapsed())
         before = statistics(driver.module)
         seen = record_minibatches(driver.algorithm)
         during = []
@@ -159,7 +160,7 @@ def test_statistics_stay_as_they_are_from_the_start_of_a_collection_through_all_
             update(*args),
             during.append(statistics(driver.module)),
         )[1]
-        driver.iterate(0.0)
+        driver.iterate(Elapsed())
         after = statistics(driver.module)
     assert before["main.encoder.scaling.norm.var"] != 1.0
     for state in during:
@@ -171,7 +172,7 @@ def test_statistics_stay_as_they_are_from_the_start_of_a_collection_through_all_
 
 def test_exploration_and_training_agree_exactly_with_statistics():
     with driver_of(normalised()) as driver:
-        driver.iterate(0.0)
+        driver.iterate(Elapsed())
         driver.collector.collect(driver.rollout)
         columns = driver.rollout.batch(CPU)
         for t in range(driver.rollout.steps):
@@ -209,7 +210,7 @@ def test_they_change_what_the_policy_sees():
 def test_without_a_running_norm_nothing_is_observed(monkeypatch):
     monkeypatch.setattr(RLModule, "observe", lambda *_: pytest.fail("observed"))
     with driver_of(experiment(REACH)) as driver:
-        driver.iterate(0.0)
+        driver.iterate(Elapsed())
 
 
 # state

@@ -256,7 +256,7 @@ def built(algorithm, observation=POINT, action=HAND, **model):
 
 
 def names_in(algorithm, name):
-    trained = algorithm.optimisers[name].param_groups[0]["params"]
+    trained = algorithm.optimisers[name].live
     return {n for n, p in algorithm.module.named_parameters() if any(p is q for q in trained)}
 
 
@@ -309,7 +309,7 @@ def test_targets_follow_by_tau():
     algorithm = built({"type": "sac", "tau": 0.25, "lr": 1e-2})
     slow = algorithm.module.target.continuous_q.critics[1].weight
     before = slow.clone()
-    algorithm.update(a_batch(algorithm), 0.0)
+    algorithm.update(a_batch(algorithm))
     fast = algorithm.module.continuous_q.critics[1].weight
     torch.testing.assert_close(slow, before + 0.25 * (fast - before))
     assert not torch.equal(fast, before)
@@ -318,7 +318,7 @@ def test_targets_follow_by_tau():
 @pytest.mark.parametrize("action", [HAND, ARMS, BOTH], ids=["real", "choices", "both"])
 def test_an_update_says_the_error_of_each_transition(action):
     algorithm = built("sac", action=action)
-    metrics = algorithm.update(a_batch(algorithm, 7), 0.0)
+    metrics = algorithm.update(a_batch(algorithm, 7))
     assert algorithm.errors.shape == (7,)
     assert all(map(math.isfinite, metrics.values()))
 
@@ -539,7 +539,7 @@ def test_what_is_frozen_stays_and_the_rest_learns(frozen):
         Columns.DISCOUNTS: torch.full((8,), 0.9),
         Columns.WEIGHTS: torch.ones(8),
     }
-    config.resolve(module.action_space).build(module, torch.Generator()).update(batch, 0.0)
+    config.resolve(module.action_space).build(module, torch.Generator()).update(batch)
     moved = {
         name.partition(".")[0]
         for name, value in module.state_dict().items()

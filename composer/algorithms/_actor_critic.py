@@ -7,13 +7,13 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import gymnasium as gym
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from composer.algorithms.base import Batch, OffPolicyAlgorithm, OffPolicyConfig
 from composer.apis import APIs, ContinuousQAPI, PolicyAPI, TargetNetworkAPI
 from composer.columns import Columns
-from composer.config import Size
+from composer.config import Positive, Size
 from composer.distributions._apart import Apart, uniform
 from composer.distributions.base import Distribution
 from composer.encoders.identity import IdentityEncoderConfig
@@ -22,14 +22,8 @@ from composer.heads.continuous_q import ContinuousQHeadConfig
 from composer.heads.policy import PolicyHeadConfig
 from composer.model_config import TrunkConfig
 from composer.module.rl_module import RLModule, Step
-from composer.optimisers import (
-    Schedule,
-    adam_over,
-    load_named_state,
-    named_state,
-    schedule_factor,
-    set_lr,
-)
+from composer.optimisers._descent import Optimiser
+from composer.optimisers._schedule import Elapsed, LearningRate
 from composer.replay_config import ReplayConfig
 from composer.spaces import (
     Nested,
@@ -41,36 +35,21 @@ from composer.spaces import (
     to_tensors,
 )
 
-Positive = Annotated[float, Field(gt=0.0)]
-
 
 class ActorCriticConfig(OffPolicyConfig):
-    """Hyperparameters of a policy and critics that learn from a replay, each with Adam."""
+    """Hyperparameters of a policy and critics that learn from a replay."""
 
     critic_trains_shared = True
 
     replay: ReplayConfig = ReplayConfig(capacity=1_000_000)
     batch_size: Size = 256
     train_ratio: Positive = 1.0
-    lr: Positive = 3e-4
+    lr: LearningRate = 3e-4
     """Of the policy, the critics and, where it is learnt, the temperature."""
-    lr_schedule: Schedule = "constant"
-    adam_eps: Positive = 1e-8
     n_critics: Size = 2
     """The head's default: critics that are trained apart."""
     tau: Annotated[float, Field(gt=0.0, le=1.0)] = 0.005
     """How far the target networks move at a time."""
-    max_grad_norm: Positive | None = None
-    """Largest norm of the gradient of the policy, and of that of the critics."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _keep_capacity(cls, data: Any) -> Any:
-        """`replay.prioritised={}` alone does not make the replay smaller."""
-        given = data.get("replay") if isinstance(data, Mapping) else None
-        if not isinstance(given, Mapping):
-            return data
-        return {**data, "replay": cls.model_fields["replay"].default.altered() | given}
 
     def required_apis(self) -> APIs:
         return frozenset({PolicyAPI, ContinuousQAPI, TargetNetworkAPI})
@@ -134,7 +113,7 @@ class ActorCritic(OffPolicyAlgorithm, Generic[C]):
         self.values_actions = ContinuousQAPI in config.required_apis()
         self.generator = _on_device(generator, module.device)
         self.optimisers = {
-            name: adam_over(parameters, lr=config.lr, eps=config.adam_eps)
+            name: Optimiser(config, module, parameters)
             for name, parameters in self._split().items()
             if parameters  # else all of it is frozen
         }
@@ -151,15 +130,15 @@ class ActorCritic(OffPolicyAlgorithm, Generic[C]):
         with torch.no_grad():
             return self.policy(self._example())
 
-    def _split(self) -> dict[str, list[Tensor]]:
+    def _split(self) -> dict[str, dict[str, nn.Parameter]]:
         """Who trains which parameters, seen by what depends on them."""
         obs = self._example()
         with torch.random.fork_rng(devices=[]):
             policy = self.policy(obs)
             q = self.q(obs, policy.deterministic().detach() if policy.reals else None)
         actor, critic = (_behind(x, self.module) for x in (policy.distribution.inputs, q))
-        own = [parameter for name, parameter in actor.items() if name not in critic]
-        return {"actor": own, "critic": list(critic.values())}
+        own = {name: parameter for name, parameter in actor.items() if name not in critic}
+        return {"actor": own, "critic": critic}
 
     def policy(self, obs: Nested, mask: Nested = None) -> Apart:
         """The policy's distribution, with gradient."""
@@ -206,30 +185,25 @@ class ActorCritic(OffPolicyAlgorithm, Generic[C]):
     def perturbed(self, step: Step, generator: torch.Generator | None) -> Step:
         """What is done instead of what the policy does, once it learns."""
 
-    def set_lr(self, progress: float) -> float:
-        """The learning rate of now, set in every optimiser."""
-        lr = self.config.lr * schedule_factor(self.config.lr_schedule, progress)
+    def at(self, elapsed: Elapsed) -> None:
         for optimiser in self.optimisers.values():
-            set_lr(optimiser, lr)
-        return lr
+            optimiser.at(elapsed)
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of now."""
+        return next(iter(self.optimisers.values())).lr
 
     def descend(self, name: str, loss: Tensor) -> None:
         """One step of an optimiser, if it has anything to train; nothing else gets a gradient."""
-        optimiser = self.optimisers.get(name)
-        if optimiser is None:
-            return
-        parameters = optimiser.param_groups[0]["params"]
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward(inputs=parameters)
-        if self.config.max_grad_norm is not None:
-            torch.nn.utils.clip_grad_norm_(parameters, self.config.max_grad_norm)
-        optimiser.step()
+        if name in self.optimisers:
+            self.optimisers[name].step(loss, measured=False)
 
     def get_tensors(self) -> dict[str, Tensor]:
         states = {
             f"{name}/{key}": value
             for name, optimiser in self.optimisers.items()
-            for key, value in named_state(optimiser, self.trained(name)).items()
+            for key, value in optimiser.get_tensors().items()
         }
         return states | {"random": self.generator.get_state()}
 
@@ -237,12 +211,8 @@ class ActorCritic(OffPolicyAlgorithm, Generic[C]):
         for name, optimiser in self.optimisers.items():
             start = f"{name}/"
             own = {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
-            load_named_state(optimiser, self.trained(name), own)
+            optimiser.set_tensors(own)
         self.generator.set_state(tensors["random"].cpu())
-
-    def trained(self, name: str) -> nn.Module:
-        """What holds an optimiser's parameters."""
-        return self.module
 
     def get_numbers(self) -> dict[str, Any]:
         return {"updates": self.updates}
@@ -264,7 +234,7 @@ def goals(values: Tensor, batch: Batch) -> Tensor:
     return rewards + discounts * (1.0 - terminated.float()) * values
 
 
-def _behind(output: Tensor, module: nn.Module) -> dict[str, Tensor]:
+def _behind(output: Tensor, module: nn.Module) -> dict[str, nn.Parameter]:
     """The trainable parameters that a tensor depends on, by name."""
     if not output.requires_grad:
         return {}

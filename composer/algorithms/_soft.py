@@ -3,28 +3,24 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from composer.algorithms._actor_critic import ActorCritic, ActorCriticConfig
 from composer.algorithms._targets import move_targets
 from composer.algorithms.base import Batch
 from composer.columns import Columns
-from composer.config import Auto, AutoOr, Fraction, Size
+from composer.config import Auto, AutoOr, Fraction, NotNegative, Positive, Size
 from composer.distributions._apart import Apart
 from composer.distributions.categorical import CategoricalConfig
 from composer.distributions.joint import JointConfig
 from composer.distributions.multi_categorical import MultiCategoricalConfig
 from composer.distributions.squashed_gaussian import SquashedGaussianConfig
 from composer.module.rl_module import RLModule, Step
-from composer.optimisers import adam_over
+from composer.optimisers._descent import Optimiser
 from composer.spaces import choice_counts, real_dim
-
-Positive = Annotated[float, Field(gt=0.0)]
-NotNegative = Annotated[float, Field(ge=0.0)]
 
 
 class SoftConfig(ActorCriticConfig):
@@ -85,15 +81,15 @@ class SoftActorCritic(ActorCritic[S]):
         start = config.alpha_init if isinstance(alpha, Auto) else alpha
         self.temperature = Temperature(torch.full((len(kinds),), start, device=module.device))
         if isinstance(alpha, Auto):
-            parameters = list(self.temperature.parameters())
-            self.optimisers["alpha"] = adam_over(parameters, lr=config.lr, eps=config.adam_eps)
+            own = config.optimiser.model_copy(update={"weight_decay": 0.0, "parts": {}})
+            own = config.model_copy(update={"optimiser": own})
+            self.optimisers["alpha"] = Optimiser(own, self.temperature)
 
     def perturbed(self, step: Step, generator: torch.Generator | None) -> Step:
         """The policy explores by itself."""
         return step
 
-    def update(self, batch: Batch, progress: float) -> dict[str, float]:
-        lr = self.set_lr(progress)
+    def update(self, batch: Batch) -> dict[str, float]:
         alpha = self.temperature().detach()
         critic_loss, q, goal = self.critic_loss(batch, alpha)
         self.descend("critic", critic_loss)
@@ -111,7 +107,7 @@ class SoftActorCritic(ActorCritic[S]):
         ends = ("",) if len(self.kinds) == 1 else [f"_{kind}" for kind in self.kinds]
         names += [f"{name}{end}" for name in ("alpha", "entropy") for end in ends]
         each = torch.cat([torch.stack(each), alpha, drawn.entropies.mean(0)])
-        return dict(zip(names, each.tolist(), strict=True)) | {"lr": lr}
+        return dict(zip(names, each.tolist(), strict=True)) | {"lr": self.lr}
 
     def draw(self, policy: Apart) -> Drawn:
         """Actions of a policy, with gradient."""
@@ -167,9 +163,6 @@ class SoftActorCritic(ActorCritic[S]):
     def temperature_loss(self, entropies: Tensor, aims: Tensor) -> Tensor:
         """Rises where there is less entropy than aimed at (eq. 18, of log α as in its code)."""
         return (self.temperature.log_alpha * (entropies - aims).detach()).mean(0).sum()
-
-    def trained(self, name: str) -> nn.Module:
-        return self.temperature if name == "alpha" else self.module
 
     def get_tensors(self) -> dict[str, Tensor]:
         return super().get_tensors() | {"log_alpha": self.temperature.log_alpha.detach().clone()}

@@ -16,6 +16,8 @@ from composer.errors import ContractError, Problem
 from composer.heads.base import HeadConfig
 from composer.model_config import TrunkConfig
 from composer.module.rl_module import RLModule, Step
+from composer.optimisers._descent import DescentConfig
+from composer.optimisers._schedule import Elapsed
 from composer.replay_config import ReplayConfig
 from composer.spaces import Nested, SpaceFacts
 
@@ -24,7 +26,7 @@ Batch = Mapping[str, Nested]
 Discount = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
-class AlgorithmConfig(Family, family="algorithm"):
+class AlgorithmConfig(DescentConfig, Family, family="algorithm"):
     """Hyperparameters, and what the algorithm asks of a module."""
 
     driver: ClassVar[str]
@@ -143,19 +145,23 @@ class OffPolicyConfig(AlgorithmConfig):
 class Algorithm(ABC):
     """Owns a module's loss, its optimiser and the numbers that change while it learns.
 
-    A driver gathers data and calls `update`; it never looks inside. The on-policy driver passes a
-    rollout `(N, T)` (see `composer.training.rollouts`).
+    A driver says how far training has come by `at`, gathers data and calls `update`; it never
+    looks inside. The on-policy driver passes a rollout `(N, T)` (see
+    `composer.training.rollouts`).
     """
 
     module: RLModule
 
     @abstractmethod
-    def update(self, batch: Batch, progress: float) -> dict[str, float]:
+    def at(self, elapsed: Elapsed) -> None:
+        """Takes whatever changes over training as it is now: learning rates, frozen parts."""
+
+    @abstractmethod
+    def update(self, batch: Batch) -> dict[str, float]:
         """Learns from one batch.
 
         Args:
             batch: Columns; which ones, and their axes, is the driver's to say.
-            progress: Fraction of the environment steps done, in [0, 1], for schedules.
 
         Returns:
             Metrics by name.

@@ -19,22 +19,14 @@ from composer.algorithms._targets import move_targets
 from composer.algorithms.base import Batch, OffPolicyAlgorithm, OffPolicyConfig
 from composer.apis import APIs, QNetAPI, TargetNetworkAPI
 from composer.columns import Columns
-from composer.config import Fraction, Size, Steps
+from composer.config import Fraction, Positive, Size, Steps
 from composer.heads.base import HeadConfig
 from composer.heads.q import QHeadConfig
 from composer.model_config import TrunkConfig
 from composer.module.rl_module import RLModule, Step
-from composer.optimisers import (
-    Schedule,
-    adam,
-    load_named_state,
-    named_state,
-    schedule_factor,
-    set_lr,
-)
+from composer.optimisers._descent import Optimiser
+from composer.optimisers._schedule import Elapsed, LearningRate
 from composer.spaces import Nested, SpaceFacts, category_counts, describe
-
-Positive = Annotated[float, Field(gt=0.0)]
 
 
 class DQNConfig(OffPolicyConfig):
@@ -42,9 +34,8 @@ class DQNConfig(OffPolicyConfig):
 
     type: Literal["dqn"] = "dqn"
 
-    lr: Positive = 5e-4
-    lr_schedule: Schedule = "constant"
-    adam_eps: Positive = 1e-8
+    lr: LearningRate = 5e-4
+    max_grad_norm: Positive | None = 10.0
     double: bool = True
     """The online network chooses the next action, the target network values it."""
     dueling: bool = True
@@ -65,7 +56,6 @@ class DQNConfig(OffPolicyConfig):
     """Updates between two of the target network."""
     tau: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     """How far the target network moves then; 1 is a copy."""
-    max_grad_norm: Positive | None = 10.0
 
     def required_apis(self) -> APIs:
         return frozenset({QNetAPI, TargetNetworkAPI})
@@ -123,7 +113,7 @@ class DQN(OffPolicyAlgorithm):
         self.branches = category_counts(module.action_space)
         first_places = np.cumsum([0, *self.branches[:-1]])
         self.first_places = torch.as_tensor(first_places, device=module.device)
-        self.optimiser = adam(module, lr=config.lr, eps=config.adam_eps)
+        self.optimiser = Optimiser(config, module)
         self.updates = 0
         self.errors = torch.zeros(0)
 
@@ -146,25 +136,20 @@ class DQN(OffPolicyAlgorithm):
     def exploration(self, env_steps: int) -> dict[str, float]:
         return {"epsilon": self.config.epsilon(env_steps)}
 
-    def update(self, batch: Batch, progress: float) -> dict[str, float]:
+    def at(self, elapsed: Elapsed) -> None:
+        self.optimiser.at(elapsed)
+
+    def update(self, batch: Batch) -> dict[str, float]:
         config = self.config
-        lr = config.lr * schedule_factor(config.lr_schedule, progress)
-        set_lr(self.optimiser, lr)
         self.module.resample_noise(0, 1, self.generator)
         loss, metrics = self.loss(batch)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        limit = config.max_grad_norm
-        norm = torch.nn.utils.clip_grad_norm_(
-            self.optimiser.param_groups[0]["params"], float("inf") if limit is None else limit
-        )
-        self.optimiser.step()
+        norm = self.optimiser.step(loss)
         self.updates += 1
         if self.updates % config.target_update_every == 0:
             move_targets(self.targets, config.tau)
         names = ("loss", "q_mean", "target_mean", "td_error", "grad_norm")
         values = torch.stack([loss.detach(), *metrics, norm]).tolist()
-        return dict(zip(names, values, strict=True)) | {"lr": lr}
+        return dict(zip(names, values, strict=True)) | {"lr": self.optimiser.lr}
 
     def loss(self, batch: Mapping[str, Any]) -> tuple[Tensor, list[Tensor]]:
         """The weighted loss of transitions, mean over branches; leaves `errors`."""
@@ -223,10 +208,10 @@ class DQN(OffPolicyAlgorithm):
         return -(probs * log_probs).sum(-1)
 
     def get_tensors(self) -> dict[str, Tensor]:
-        return named_state(self.optimiser, self.module)
+        return self.optimiser.get_tensors()
 
     def set_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        load_named_state(self.optimiser, self.module, tensors)
+        self.optimiser.set_tensors(tensors)
 
     def get_numbers(self) -> dict[str, Any]:
         return {"updates": self.updates}

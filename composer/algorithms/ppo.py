@@ -1,35 +1,27 @@
 """`ppo`: proximal policy optimisation (Schulman et al., 2017, arXiv:1707.06347)."""
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from composer.algorithms.base import Algorithm, Batch, OnPolicyConfig
 from composer.apis import APIs, PolicyAPI, ValueFunctionAPI
 from composer.columns import Columns
-from composer.config import Size
+from composer.config import NotNegative, Positive, Size
 from composer.errors import Problem
 from composer.heads.base import HeadConfig
 from composer.heads.policy import PolicyHeadConfig
 from composer.heads.value import ValueHeadConfig
 from composer.model_config import TrunkConfig
 from composer.module.rl_module import RLModule
-from composer.optimisers import (
-    Schedule,
-    adam,
-    load_named_state,
-    named_state,
-    schedule_factor,
-    set_lr,
-)
+from composer.optimisers._descent import Optimiser
+from composer.optimisers._schedule import Elapsed, LearningRate
+from composer.optimisers.adam import AdamConfig
+from composer.optimisers.base import OptimiserConfig
 from composer.returns import gae
 from composer.spaces import SpaceFacts, map_structure
-
-Positive = Annotated[float, Field(gt=0.0)]
-NotNegative = Annotated[float, Field(ge=0.0)]
 
 
 class PPOConfig(OnPolicyConfig):
@@ -37,9 +29,9 @@ class PPOConfig(OnPolicyConfig):
 
     type: Literal["ppo"] = "ppo"
 
-    lr: Positive = 2.5e-4
-    lr_schedule: Schedule = "constant"
-    adam_eps: Positive = 1e-5
+    lr: LearningRate = 2.5e-4
+    optimiser: OptimiserConfig = AdamConfig(eps=1e-5)
+    max_grad_norm: Positive | None = 0.5
     epochs: Size = 4
     num_minibatches: Size = 4
     """Parts that a rollout is cut into, every epoch anew."""
@@ -57,8 +49,6 @@ class PPOConfig(OnPolicyConfig):
     target_kl: Positive | None = None
     """Stop an update after the epoch whose mean KL(old ‖ new) exceeds this."""
     normalize_advantages: Literal["minibatch", "batch", "none"] = "minibatch"
-    max_grad_norm: Positive | None = 0.5
-    """Largest norm of the gradient over all parameters."""
 
     def required_apis(self) -> APIs:
         return frozenset({PolicyAPI, ValueFunctionAPI})
@@ -102,13 +92,14 @@ class PPO(Algorithm):
         self.module = module
         self.critic: ValueFunctionAPI = module
         self.generator = generator
-        self.optimiser = adam(module, lr=config.lr, eps=config.adam_eps)
+        self.optimiser = Optimiser(config, module)
         self.kl_coef = config.kl_coef
 
-    def update(self, batch: Batch, progress: float) -> dict[str, float]:
+    def at(self, elapsed: Elapsed) -> None:
+        self.optimiser.at(elapsed)
+
+    def update(self, batch: Batch) -> dict[str, float]:
         config = self.config
-        lr = config.lr * schedule_factor(config.lr_schedule, progress)
-        set_lr(self.optimiser, lr)
         columns = self._with_advantages(batch)
         means: list[Tensor] = []
         kl, epochs_done = 0.0, 0
@@ -125,7 +116,7 @@ class PPO(Algorithm):
         return metrics | {
             "kl": kl,
             "explained_variance": _explained_variance(columns),
-            "lr": lr,
+            "lr": self.optimiser.lr,
             "epochs": float(epochs_done),
             **({"kl_coef": self.kl_coef} if config.kl_coef else {}),
         }
@@ -188,13 +179,7 @@ class PPO(Algorithm):
     def _step(self, batch: Mapping[str, Any]) -> Tensor:
         """One gradient step; returns the values of `_METRICS`."""
         loss, metrics = self.loss(batch)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        limit = self.config.max_grad_norm
-        norm = torch.nn.utils.clip_grad_norm_(
-            self.optimiser.param_groups[0]["params"], float("inf") if limit is None else limit
-        )
-        self.optimiser.step()
+        norm = self.optimiser.step(loss)
         return torch.stack([loss.detach(), *metrics, norm])
 
     def loss(self, batch: Mapping[str, Any]) -> tuple[Tensor, list[Tensor]]:
@@ -254,10 +239,10 @@ class PPO(Algorithm):
             self.kl_coef *= 0.5
 
     def get_tensors(self) -> dict[str, Tensor]:
-        return named_state(self.optimiser, self.module)
+        return self.optimiser.get_tensors()
 
     def set_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        load_named_state(self.optimiser, self.module, tensors)
+        self.optimiser.set_tensors(tensors)
 
     def get_numbers(self) -> dict[str, Any]:
         return {"kl_coef": self.kl_coef, "kl_coef_start": self.config.kl_coef}

@@ -3,24 +3,21 @@ arXiv:1802.09477).
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from composer.algorithms._actor_critic import ActorCritic, ActorCriticConfig, goals
 from composer.algorithms._targets import move_targets
 from composer.algorithms.base import Batch
 from composer.columns import Columns
-from composer.config import Size
+from composer.config import NotNegative, Size
 from composer.distributions._apart import Apart
 from composer.distributions.deterministic import DeterministicConfig
 from composer.distributions.joint import JointConfig
 from composer.module.rl_module import RLModule, Step
 from composer.spaces import map_structure
-
-NotNegative = Annotated[float, Field(ge=0.0)]
 
 
 class TD3Config(ActorCriticConfig):
@@ -67,8 +64,7 @@ class TD3(ActorCritic[TD3Config]):
         actions = map_structure(noisy, step.actions)
         return Step(actions, self.explored(step).to_env(actions), state=step.state)
 
-    def update(self, batch: Batch, progress: float) -> dict[str, float]:
-        lr = self.set_lr(progress)
+    def update(self, batch: Batch) -> dict[str, float]:
         loss, q, goal = self.critic_loss(batch)
         self.descend("critic", loss)
         self.updates += 1
@@ -79,7 +75,11 @@ class TD3(ActorCritic[TD3Config]):
             move_targets(self.targets, self.config.tau)
         names = ("critic_loss", "q_mean", "target_mean", "td_error")
         values = torch.stack([loss.detach(), q.mean(), goal.mean(), self.errors.mean()]).tolist()
-        return {**dict(zip(names, values, strict=True)), "actor_loss": self.actor_loss, "lr": lr}
+        return {
+            **dict(zip(names, values, strict=True)),
+            "actor_loss": self.actor_loss,
+            "lr": self.lr,
+        }
 
     def critic_loss(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Squared errors, summed over critics, their values and the goal; leaves `errors`."""

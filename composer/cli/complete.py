@@ -17,7 +17,7 @@ FREE = ("*", "+")
 """`nargs` of an argument that takes any number of words."""
 KINDS = (
     *("encoders", "memories", "heads", "distributions"),
-    *("algorithms", "apis", "environments", "experiments", "rules"),
+    *("algorithms", "optimisers", "apis", "environments", "experiments", "rules"),
 )
 """What `composer ls` lists."""
 

@@ -26,7 +26,8 @@ RESUMABLE = (
     "env.num_envs",
     "env.vectorization",
 )
-"""Settings that may differ from those the run began with, but for `algorithm.type`."""
+"""Settings that may differ from those the run began with, but for those of `KINDS`."""
+KINDS = ("algorithm.type", "algorithm.optimiser.type")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -84,6 +85,6 @@ def _problems(changes: Iterable[Difference], taken: int, finished: bool) -> Iter
 
 def resumable(path: str) -> bool:
     """Whether a run that has begun may go on with another value there."""
-    return path != "algorithm.type" and any(
+    return path not in KINDS and any(
         path == allowed or path.startswith(f"{allowed}.") for allowed in RESUMABLE
     )

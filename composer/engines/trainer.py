@@ -15,6 +15,7 @@ from composer.errors import ConfigError, EnvironmentFailure, ModuleError, Traini
 from composer.experiment import Experiment
 from composer.files import atomic_directory
 from composer.module.rl_module import RLModule
+from composer.optimisers._schedule import Elapsed
 from composer.seeds import derive_seed
 from composer.training.base import Iteration, make_driver
 from composer.training.callbacks import Callback
@@ -153,9 +154,9 @@ class Trainer:
             ModuleError: If a hand-written module raised.
         """
         before, start = self.progress.env_steps, time.perf_counter()
-        progress = min(1.0, before / self.config.total_steps)
+        elapsed = Elapsed(before, self.config.total_steps)
         with self.experiment.telling("was trained"):
-            iteration = self.driver.iterate(progress, self._before_update)
+            iteration = self.driver.iterate(elapsed, self._before_update)
         self.clock.training += time.perf_counter() - start
         self._count(iteration)
         self._require_finite(iteration.metrics)
@@ -336,8 +337,8 @@ class Trainer:
                 before, and follow the new ones as they do after any change of the gradient.
 
         Raises:
-            CheckpointError: If it is damaged, or of another model; of a component, if it is
-                damaged.
+            CheckpointError: If it is damaged, of another model, or of another kind of optimiser; of
+                a component, if it is damaged.
             ModuleError: If a component does not fit, with what differs.
         """
         if component is not None:
@@ -348,6 +349,7 @@ class Trainer:
             fingerprint=self.experiment.model.fingerprint,
             module=self.module,
             driver=self.driver,
+            optimiser=self.config.algorithm.optimiser.type,
             frozen=self.start.freeze,
         )
         self.clock = Clock()

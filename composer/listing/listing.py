@@ -38,6 +38,7 @@ from composer.loading import load
 from composer.loading.failures import explained
 from composer.loading.files import YamlFile
 from composer.memories.base import MemoryConfig
+from composer.optimisers.base import OptimiserConfig
 
 Row = dict[str, str | list[str]]
 Asked = Callable[[Any], Answers]
@@ -231,6 +232,7 @@ KINDS = (
         ("distribution", "model/distribution"),
     ),
     Kind("algorithms", _parts(AlgorithmConfig, "algorithm", requires), ("algorithm",)),
+    Kind("optimisers", _parts(OptimiserConfig, "algorithm/optimiser", nothing), ("optimiser",)),
     Kind("apis", _apis, ("api",)),
     Kind("environments", _environments, ("environment", "env", "envs")),
     Kind("experiments", _experiments, ("experiment",)),

@@ -41,9 +41,14 @@ class Weights:
         """The problem of a name that stands for none of the weights."""
         if part in _nodes(self.recipe):
             message = f"the part `{part}` of {self.whose} has no weights"
-        else:
-            message = f"{self.whose} has no part `{part}`{did_you_mean(part, self.parts)}"
-        return Problem(message, valid=nearest_first(part, self.parts))
+            return Problem(message, valid=nearest_first(part, self.parts))
+        return no_part(self.whose, part, self.parts)
+
+
+def no_part(whose: str, part: str, parts: Sequence[str]) -> Problem:
+    """The problem of a name that stands for no part; those there are, the nearest first."""
+    message = f"{whose} has no part `{part}`{did_you_mean(part, parts)}"
+    return Problem(message, valid=nearest_first(part, parts))
 
 
 def loading_problems(own: Weights, given: Weights, parts: Sequence[str]) -> Iterator[Problem]:

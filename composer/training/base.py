@@ -12,6 +12,7 @@ from torch import Tensor
 from composer.algorithms.base import AlgorithmConfig
 from composer.environments.base import TrainingReward
 from composer.module.rl_module import RLModule
+from composer.optimisers._schedule import Elapsed
 from composer.training.collector import Episode
 
 
@@ -33,12 +34,12 @@ class Driver(ABC):
 
     @abstractmethod
     def iterate(
-        self, progress: float, before_update: Callable[[], None] = lambda: None
+        self, elapsed: Elapsed, before_update: Callable[[], None] = lambda: None
     ) -> Iteration:
         """Gathers data once and learns from it.
 
         Args:
-            progress: Fraction of the environment steps done, in [0, 1].
+            elapsed: How far training has come.
             before_update: Called between the two: what comes next changes the driver and its
                 module, and until it has ended neither can be saved.
         """

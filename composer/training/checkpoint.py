@@ -75,13 +75,14 @@ def load_checkpoint(
     fingerprint: str,
     module: RLModule,
     driver: Driver,
+    optimiser: str,
     frozen: Sequence[str] = (),
 ) -> tuple[Progress, dict[str, Any]]:
     """Loads the module and the driver; the counts, and what the sink held.
 
     Raises:
-        CheckpointError: If it is damaged, of another model, or of one with other parts frozen;
-            nothing is loaded then.
+        CheckpointError: If it is damaged, of another model, of another kind of optimiser, or of a
+            model with other parts frozen; nothing is loaded then.
     """
     verify_directory(directory)
     state = _state(directory)
@@ -99,9 +100,23 @@ def load_checkpoint(
                 fix=f"Trainer(experiment, freeze={had!r})",
             )
         )
-    module.set_state(read_tensors(directory / "module" / "weights.safetensors"))
+    trained_by = _optimiser(read_json(directory / EXPERIMENT))
+    if trained_by not in (None, optimiser):
+        raise CheckpointError(
+            Problem(
+                f"{directory} was trained by the optimiser {trained_by}, whose state {optimiser} "
+                "cannot take over; to train its weights otherwise, begin with them",
+                fix=f"Trainer(experiment, init_from={str(directory)!r})",
+            )
+        )
     driver.set_state(read_tensors(directory / TENSORS), state["driver"])
+    module.set_state(read_tensors(directory / "module" / "weights.safetensors"))
     return Progress(**state["progress"]), state["metrics"]
+
+
+def _optimiser(experiment: Mapping[str, Any]) -> str | None:
+    """The kind of optimiser of an experiment's data."""
+    return experiment.get("algorithm", {}).get("optimiser", {}).get("type")
 
 
 def _listed(parts: Sequence[str]) -> str:

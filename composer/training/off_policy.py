@@ -12,6 +12,7 @@ from composer.columns import Columns
 from composer.environments.base import TrainingReward
 from composer.executors import Executor, make_executor
 from composer.module.rl_module import RLModule, Step
+from composer.optimisers._schedule import Elapsed
 from composer.running_norm import running_norms
 from composer.seeds import torch_generator
 from composer.spaces import Nested, to_tensors
@@ -72,8 +73,9 @@ class OffPolicyDriver(Driver):
         self.collector.restart(seed)
 
     def iterate(
-        self, progress: float, before_update: Callable[[], None] = lambda: None
+        self, elapsed: Elapsed, before_update: Callable[[], None] = lambda: None
     ) -> Iteration:
+        self.algorithm.at(elapsed)
         env_steps, episodes = self.collector.collect(self.replay)
         self.env_steps += env_steps
         before_update()
@@ -81,24 +83,28 @@ class OffPolicyDriver(Driver):
             self.module.observe(
                 to_tensors(self.replay.latest(self.replay.steps), self.module.device)
             )
-        return Iteration(env_steps, episodes, self._learn(env_steps, progress))
+        return Iteration(env_steps, episodes, self._learn(env_steps, elapsed))
 
-    def _learn(self, env_steps: int, progress: float) -> dict[str, float]:
+    def _learn(self, env_steps: int, elapsed: Elapsed) -> dict[str, float]:
         """As many updates as are owed; the means of their metrics."""
         if self.env_steps < self.config.learning_starts or not len(self.replay):
             return {}
         self.owed += env_steps * self.config.train_ratio
         count, self.owed = int(self.owed), self.owed % 1.0
-        done = [self.update(progress) for _ in range(count)]
+        done = [self.update(elapsed.fraction) for _ in range(count)]
         means = {name: sum(m[name] for m in done) / count for name in done[0]} if done else {}
         return means | self.algorithm.exploration(self.env_steps)
 
     def update(self, progress: float) -> dict[str, float]:
-        """One update, from a batch of the replay; its metrics."""
+        """One update, from a batch of the replay; its metrics.
+
+        Args:
+            progress: Fraction of the environment steps done, in [0, 1].
+        """
         device = self.module.device
         batch = self.replay.sample(self.config.batch_size, self.draws, progress, device)
         with self.module.learning():
-            metrics = self.algorithm.update(batch, progress)
+            metrics = self.algorithm.update(batch)
         self.replay.update_priorities(batch[Columns.INDICES], self.algorithm.errors)
         return metrics
 

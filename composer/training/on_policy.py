@@ -11,6 +11,7 @@ from composer.columns import Columns
 from composer.environments.base import TrainingReward
 from composer.executors import make_executor
 from composer.module.rl_module import RLModule
+from composer.optimisers._schedule import Elapsed
 from composer.running_norm import running_norms
 from composer.seeds import torch_generator
 from composer.spaces import leaves, map_structure
@@ -69,8 +70,9 @@ class OnPolicyDriver(Driver):
             self.reward_scale.restart()
 
     def iterate(
-        self, progress: float, before_update: Callable[[], None] = lambda: None
+        self, elapsed: Elapsed, before_update: Callable[[], None] = lambda: None
     ) -> Iteration:
+        self.algorithm.at(elapsed)
         env_steps, episodes = self.collector.collect(self.rollout)
         while not env_steps:  # a rollout of one step may hold nothing but dummies
             env_steps, episodes = self.collector.collect(self.rollout)
@@ -79,7 +81,7 @@ class OnPolicyDriver(Driver):
             self.reward_scale(self.rollout)
         batch = self.rollout.batch(self.module.device)
         with self.module.learning():
-            metrics = self.algorithm.update(batch, progress)
+            metrics = self.algorithm.update(batch)
         if self.normalises:
             self._observe(batch)
         return Iteration(env_steps, episodes, metrics)
