@@ -17,6 +17,7 @@ from composer.seeds import torch_generator
 from composer.spaces import Nested, to_tensors
 from composer.training.base import Driver, Iteration
 from composer.training.collector import Collector
+from composer.training.intrinsic import pay_transitions
 from composer.training.replay import Replay
 
 
@@ -97,7 +98,9 @@ class OffPolicyDriver(Driver):
         """One update, from a batch of the replay; its metrics."""
         device = self.module.device
         batch = self.replay.sample(self.config.batch_size, self.draws, progress, device)
+        batch, paid = pay_transitions(self.module, batch)
         metrics = self.algorithm.update(batch, progress)
+        metrics |= {name: float(value) for name, value in paid.items()}
         self.replay.update_priorities(batch[Columns.INDICES], self.algorithm.errors)
         return metrics
 
