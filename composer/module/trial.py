@@ -281,7 +281,7 @@ CHECKS: Mapping[type[API], Callable[[_Audition], Tensor]] = {
     SelfSupervisedLossAPI: _check_own_losses,
     IntrinsicRewardAPI: _check_own_rewards,
 }
-"""By the API that an algorithm requires or uses: whether the module does it, and a part of a loss."""
+"""By the API that an algorithm requires or uses: whether the module does it, and part of a loss."""
 
 
 def _size(module: nn.Module) -> int:
