@@ -106,7 +106,7 @@ def test_a_snippet_of_the_documentation_runs(
 
 def test_readme_experiment_is_valid(tmp_path: Path) -> None:
     text = (ROOT / "README.md").read_text()
-    _, snippet = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    *_, snippet = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     (tmp_path / "conf" / "experiment").mkdir(parents=True)
     (tmp_path / "conf" / "experiment" / "mine.yaml").write_text(snippet)
     experiment = Experiment.load(["experiment=mine"], config_dir=tmp_path / "conf")
@@ -116,7 +116,7 @@ def test_readme_experiment_is_valid(tmp_path: Path) -> None:
 
 def test_readme_model_of_nested_spaces_composes() -> None:
     text = (ROOT / "README.md").read_text()
-    snippet, _ = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    snippet, *_ = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     camera, number = spaces.Box(0, 255, (32, 32, 3), np.uint8), spaces.Box(-1, 1, (1,), np.float32)
     seen = spaces.Dict(image=camera, speed=number)
     done = spaces.Dict(gear=spaces.Discrete(3), steer=number)
@@ -124,6 +124,27 @@ def test_readme_model_of_nested_spaces_composes() -> None:
     types = {node.name: node.to_data()["config"]["type"] for node in blueprint.nodes}
     assert types["main.encoder.image"] == "impala_cnn"
     assert types["distribution.steer"] == "squashed_gaussian"
+
+
+def test_readme_model_with_auxiliary_heads_composes() -> None:
+    text = (ROOT / "README.md").read_text()
+    _, snippet, _ = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    vector = spaces.Box(-1, 1, (3,), np.float32)
+    for algorithm, actions in (("ppo", spaces.Discrete(2)), ("sac", vector)):
+        blueprint = compose(vector, actions, yaml.safe_load(snippet)["model"], algorithm)
+        assert blueprint.by_name["critic_reconstruction"].inputs == ("critic.encoder",)
+        assert blueprint.by_name["next_state"].to_data()["stop_gradient"]
+
+
+TRAINED = re.findall(
+    r"^    composer train (.*model\.heads.*)", (ROOT / "README.md").read_text(), re.MULTILINE
+)
+
+
+@pytest.mark.parametrize("line", TRAINED)
+def test_readme_lines_about_auxiliary_heads_can_be_typed(line: str) -> None:
+    experiment = Experiment.load(shlex.split(line, comments=True))
+    assert "SelfSupervisedLossAPI" in {api.label() for api in experiment.blueprint.apis}
 
 
 LINES = re.findall(
