@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from experiments import experiment, trainer_of
 from gymnasium import spaces
 
 from composer import compose
@@ -99,3 +100,26 @@ def test_what_was_seen_often_pays_less():
         module.compute_self_supervised_loss(BATCH, {})["curiosity"].backward()
         optimiser.step()
     assert (module.compute_intrinsic_rewards(BATCH) < before / 10).all()
+
+
+def opened(heads, trunks):
+    """How often the lock is opened after learning from 10 000 steps, as a share of episodes."""
+    learning = {"lr": 3e-3, "rollout_steps": 32, "epochs": 4, "num_minibatches": 4}
+    wanted = experiment(
+        {"id": "composer.testing:Lock-v0", "num_envs": 16},
+        total_steps=10_000,
+        algorithm=learning | {"gamma": 0.9, "entropy_coef": 0.01},
+        model={"heads": heads, "trunks": trunks},
+        evaluation={"every": 0, "episodes": 10, "num_envs": 10},
+    )
+    with trainer_of(wanted) as trainer:
+        return trainer.train().evaluation.mean
+
+
+def test_ppo_opens_the_lock_where_it_is_curious():
+    curious = {"curiosity": {"reward_scale": 0.1}}
+    assert opened(curious, {"critic": {}, "auxiliary": {}}) == 1.0
+
+
+def test_ppo_alone_never_sees_the_lock_open():
+    assert opened({}, {"critic": {}}) == 0.0
