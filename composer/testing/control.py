@@ -46,7 +46,7 @@ class Lock(gym.Env[np.int64, np.int64]):
 
     optimal_return: ClassVar[float] = 1.0
 
-    def __init__(self, length: int = 8, arms: int = 4) -> None:
+    def __init__(self, length: int = 10, arms: int = 4) -> None:
         self.observation_space = spaces.Discrete(length + 1)
         self.action_space = spaces.Discrete(arms)
         self.length = length
