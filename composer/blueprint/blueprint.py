@@ -79,8 +79,7 @@ class Blueprint(Config):
     def copied(self) -> tuple[str, ...]:
         """Trunks and heads that have slower copies; `parameter_count` leaves the copies out."""
         heads = [self.by_name[role] for role in self.targets]
-        pairs = ((*node.inputs, node.name) for node in heads)
-        return tuple(dict.fromkeys(name.partition(".")[0] for pair in pairs for name in pair))
+        return tuple(dict.fromkeys(name for node in heads for name in (node.trunk, node.name)))
 
     @property
     def apis(self) -> frozenset[type[API]]:
