@@ -1,7 +1,9 @@
 """Ratios to hand-written code and to SB3, alternating in one run at one thread.
 
-make bench            the table, also written to benchmarks/RESULTS.md
-make bench ARGS=act   one part: build, act, ppo, updates or commands
+make bench            all parts
+make bench ARGS=act   one part: build, act, ppo, updates, returns or commands
+
+Each part's table is printed, and takes its place in benchmarks/RESULTS.md.
 """
 
 import platform
@@ -22,6 +24,7 @@ import torch
 from benchmarks import handwritten
 from benchmarks.commands import Ratio, commands
 from benchmarks.off_policy import SETTINGS, UPDATES, composer_updates, sb3_updates
+from benchmarks.returns import Returns, returns
 from composer import Experiment, Trainer, compose
 
 ROUNDS = 5
@@ -201,16 +204,23 @@ def updates() -> list[Row]:
     return rows
 
 
-PARTS = {"build": build, "act": act, "ppo": ppo, "updates": updates, "commands": commands}
+PARTS = {
+    "build": build,
+    "act": act,
+    "ppo": ppo,
+    "updates": updates,
+    "returns": returns,
+    "commands": commands,
+}
+HEAD = (
+    f"# Speed\n\nMedians of {ROUNDS} alternating rounds (least … most), of 7 for the commands. "
+    "Read the ratios: absolute times drift. Returns are interquartile means with 95% bootstrap "
+    "intervals, and all values.\n"
+)
 
 
-def table(rows: Sequence[Row | Ratio]) -> str:
-    """A Markdown table for each kind of row."""
-    kinds = [[row for row in rows if isinstance(row, kind)] for kind in (Row, Ratio)]
-    return "\n\n".join(_table(kind) for kind in kinds if kind)
-
-
-def _table(rows: Sequence[Row | Ratio]) -> str:
+def table(rows: Sequence[Row | Ratio | Returns]) -> str:
+    """A Markdown table of rows of one kind."""
     head = list(type(rows[0]).HEAD)
     lines = [head, ["---"] * len(head), *(row.cells() for row in rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
@@ -227,17 +237,22 @@ def machine() -> str:
     )
 
 
+def put(path: Path, name: str, text: str) -> None:
+    """Writes a part's section, in the order of the parts; the others stay as they are."""
+    _, *kept = path.read_text().split("\n## ") if path.exists() else [""]
+    sections = {part.partition("\n")[0]: part.partition("\n")[2].strip() for part in kept}
+    sections[name] = text
+    parts = (f"## {part}\n\n{sections[part]}\n" for part in PARTS if part in sections)
+    path.write_text("\n".join([HEAD, *parts]))
+
+
 def main(parts: list[str]) -> None:
-    """Measures the parts that are named, or all; all of them are written down."""
+    """Measures the parts that are named, or all."""
     torch.set_num_threads(1)
-    rows = [row for name in parts or PARTS for row in PARTS[name]()]
-    text = (
-        f"# Speed\n\n{machine()}. Medians of {ROUNDS} alternating rounds (least … most). Read the "
-        f"ratios: absolute times drift.\n\n{table(rows)}\n"
-    )
-    print(text)
-    if not parts:
-        Path(__file__).with_name("RESULTS.md").write_text(text)
+    for name in parts or PARTS:
+        text = f"{table(PARTS[name]())}\n\n{machine()}"
+        print(f"{name}\n\n{text}\n", flush=True)
+        put(Path(__file__).with_name("RESULTS.md"), name, text)
 
 
 if __name__ == "__main__":

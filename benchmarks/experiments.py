@@ -1,7 +1,7 @@
 """Trains each shipped experiment with three seeds and writes what came of it to EXPERIMENTS.md.
 
 make experiments                   all of them, and an update in each game of Atari (atari.py)
-make experiments ARGS=pendulum_ppo some of them, printed only
+make experiments ARGS=pendulum_ppo some of them; the rows of the others stay
 """
 
 import statistics
@@ -42,28 +42,37 @@ def train(name: str, seed: int) -> tuple[float, float]:
     return mean_return, seconds
 
 
+HEAD = (
+    "# Experiments\n\nMean return of 100 greedy episodes at the end of training, one thread; "
+    "seconds are the median of the seeds.\n"
+)
+COLUMNS = ["experiment", "bar", *(f"seed {seed}" for seed in SEEDS), "seconds", "commit"]
+
+
+def put(path: Path, name: str, row: str) -> None:
+    """Writes an experiment's row, in the order of the bars; the others stay as they are."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    rows = {line.split("|")[1].strip(): line for line in lines if line.startswith("| ")}
+    rows[name] = row
+    head = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
+    path.write_text("\n".join([HEAD, *head, *(rows[name] for name in BARS if name in rows), ""]))
+
+
 def main(names: list[str]) -> int:
     """Trains; the exit status is 1 where a bar is missed."""
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
     ).stdout.strip()
-    lines = ["| experiment | bar | " + " | ".join(f"seed {s}" for s in SEEDS) + " | seconds |"]
-    lines.append("|---" * (len(SEEDS) + 3) + "|")
     missed = 0
     for name in names or BARS:
         results = [train(name, seed) for seed in SEEDS]
         missed += sum(mean < BARS[name] for mean, _ in results)
-        cells = [f"{mean:.1f}" for mean, _ in results]
         seconds = statistics.median(seconds for _, seconds in results)
-        lines.append(f"| {name} | {BARS[name]:g} | {' | '.join(cells)} | {seconds:.0f} |")
-        print(lines[-1], flush=True)
-    text = (
-        f"# Experiments\n\nMean return of 100 greedy episodes at the end of training, one thread, "
-        f"commit {commit}.\n\n" + "\n".join(lines) + "\n"
-    )
-    print(text)
-    if not names:
-        Path(__file__).with_name("EXPERIMENTS.md").write_text(text)
+        means = (f"{mean:.1f}" for mean, _ in results)
+        cells = [name, f"{BARS[name]:g}", *means, f"{seconds:.0f}", commit]
+        row = f"| {' | '.join(cells)} |"
+        print(row, flush=True)
+        put(Path(__file__).with_name("EXPERIMENTS.md"), name, row)
     return int(missed > 0)
 
 

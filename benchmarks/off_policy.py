@@ -6,6 +6,7 @@ from typing import Any
 import gymnasium as gym
 
 from composer import Experiment, Trainer
+from composer.training.off_policy import OffPolicyDriver
 
 FILLED = 2_000
 """Environment steps in the replay before anything is measured."""
@@ -15,14 +16,19 @@ SETTINGS: dict[str, tuple[str, list[str], dict[str, Any]]] = {
     "dqn": (
         "CartPole-v1",
         [
+            "model.encoder.hidden=[256,256]",
+            "model.encoder.activation=relu",
             "algorithm.dueling=false",
             "algorithm.double=false",
             "algorithm.target_update_every=10000",
         ],
         {"target_update_interval": 10_000},
     ),
+    "sac": ("Pendulum-v1", [], {}),
+    "td3": ("Pendulum-v1", [], {}),
 }
-"""By algorithm: its environment, and what makes both sides equal."""
+"""By algorithm: its environment, and what makes both sides equal; the defaults of `sac` and `td3`
+are SB3's own."""
 
 
 def composer_updates(name: str) -> Callable[[int], object]:
@@ -32,8 +38,6 @@ def composer_updates(name: str) -> Callable[[int], object]:
         f"env.id={env_id}",
         f"algorithm={name}",
         "env.num_envs=1",
-        "model.encoder.hidden=[256,256]",
-        "model.encoder.activation=relu",
         "algorithm.batch_size=256",
         f"algorithm.learning_starts={10 * FILLED}",
         "evaluation.every=0",
@@ -43,6 +47,7 @@ def composer_updates(name: str) -> Callable[[int], object]:
     trainer = Trainer(Experiment.load(words))
     while trainer.progress.env_steps < FILLED:
         trainer.step()
+    assert isinstance(trainer.driver, OffPolicyDriver)
     update = trainer.driver.update
     return lambda count: [update(0.0) for _ in range(count)]
 

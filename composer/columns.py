@@ -28,3 +28,4 @@ class Columns:
     NEXT_ACTION_MASK = "next_action_mask"
     WEIGHTS = "weights"
     INDICES = "indices"
+    NEXT_INDEX = "next_index"

@@ -148,7 +148,8 @@ def _candidates(
     yield from ((loc, form) for form in other_forms(value))
     yield from _default(wrong, loc)
     yield from ((loc, number) for number in nearest_numbers(value, context))
-    yield from ((loc, name) for name in valid)
+    key = loc[-1] if loc else None  # a part whose type is its name
+    yield from ((loc, name) for name in sorted(valid, key=lambda name: name != key))
     yield from _outer_default(wrong)
     if isinstance(value, int | float):
         yield loc, str(value)
@@ -285,8 +286,14 @@ def _unknown_key(owner: Any, wrong: Wrong) -> Problem:
 
 
 def _elsewhere(key: str, names: Iterable[str], wrong: Wrong) -> list[str]:
-    """The paths of options that the key names, or nearly, better than one of `names` does."""
+    """The paths of options that the key names, or nearly, better than one of `names` does; those
+    below what lacks it first.
+    """
     places = options_by_name(wrong.root, wrong.data, wrong.prefix)
+    owner, holder = config_at(wrong.root, wrong.data, wrong.loc[:-1]), wrong.loc[:-1]
+    below = options_by_name(owner, at(wrong.data, holder), join_path(wrong.prefix, holder))
+    for name, paths in below.items():
+        places[name] = list(dict.fromkeys((*paths, *places.get(name, ()))))
     close, other = nearest(key, names), nearest(key, places, closeness=0.75)
     if close and key not in places and nearest(key, filter(None, (other, close))) == close:
         return []

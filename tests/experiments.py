@@ -120,6 +120,17 @@ class Pictured(gym.ObservationWrapper):
         return np.full((16, 16, 1), 127.5 * (1 + observation[0]), np.uint8)
 
 
+class Repeated(gym.ObservationWrapper):
+    """A number is seen once, twice or three times."""
+
+    def __init__(self, env: gym.Env) -> None:
+        super().__init__(env)
+        self.observation_space = gym.spaces.Sequence(env.observation_space, stack=True)
+
+    def observation(self, observation: Any) -> Any:
+        return np.repeat(observation[None], 1 + int(abs(100 * observation[0])) % 3, 0)
+
+
 class Keyed(gym.ObservationWrapper):
     """A number is its sign, a choice, and its size."""
 

@@ -43,6 +43,13 @@ WORDS = [
     ("", "model.encoder.HIDDEN=[32]", SCHEMA, "model.encoder.HIDDEN", "you mean `hidden`"),
     ("", "model.trunk={critic: {}}", SCHEMA, "model.trunk", "you mean `trunks`"),
     ("", "model.heads.policy.hiddn=[64]", SCHEMA, "model.heads.policy.hiddn", "you mean `hidden`"),
+    (
+        "",
+        "model.trunks.critic.hidden=[64]",
+        SCHEMA,
+        "model.trunks.critic.hidden",
+        "you mean `model.trunks.critic.encoder.hidden`",
+    ),
     ("", "model.memory=lsmt", SCHEMA, "model.memory", "there is no memory `lsmt`"),
     ("", "model.memory=rnn", SCHEMA, "model.memory", "there is no memory `rnn`"),
     ("", "model.heads.value=valeu", SCHEMA, "model.heads.value.type", "no head `valeu`"),

@@ -178,6 +178,7 @@ def test_no_match_lists_each_rule_and_why_it_does_not_apply():
     found = problem(lambda: Catalog.default().encoder(spaces.Box(-1, 1, (70, 70, 70))))
     assert found.message.splitlines() == [
         "no rule of the catalog chooses the encoder of Box(70, 70, 70) float32",
+        "rule `image_actor_critic` does not apply: image is false, not true",
         "rule `image` does not apply: image is false, not true",
         "rule `vector_off_policy` does not apply: rank is 3, not at most 1",
         "rule `vector` does not apply: rank is 3, not at most 1",
@@ -418,3 +419,16 @@ def test_rules_may_ask_for_the_algorithm_and_the_trunk():
     assert catalog.encoder(VECTOR, algorithm="ppo", trunk="critic").config.hidden == (9,)
     assert catalog.encoder(VECTOR, algorithm="ppo").config.hidden == (8,)
     assert catalog.encoder(VECTOR).reason.name == "else"
+
+
+@pytest.mark.parametrize("algorithm", ["sac", "td3", "tqc"])
+def test_an_image_of_an_actor_critic_ends_in_a_narrow_normalised_layer(algorithm):
+    choice = Catalog.default().encoder(
+        spaces.Box(0, 255, (64, 64, 3), "uint8"), algorithm=algorithm
+    )
+    assert choice.reason.name == "image_actor_critic"
+    assert (choice.config.type, choice.config.hidden, choice.config.layer_norm) == (
+        "cnn",
+        (50,),
+        True,
+    )

@@ -1,6 +1,7 @@
 """Every example and every snippet of the README runs."""
 
 import importlib.util
+import math
 import re
 import shlex
 import sys
@@ -9,16 +10,19 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.distributions import Categorical
 
-from composer import Experiment, compose
-from composer.testing import check_distribution
+from composer import Columns, Experiment, compose
+from composer.testing import check_distribution, check_encoder
 from composer.testing.strategies import accepted_by
 
 ROOT = Path(__file__).parent.parent
+VECTOR, TWO = spaces.Box(-1.0, 1.0, (4,), np.float32), spaces.Discrete(2)
 
 
 def example(name: str) -> ModuleType:
@@ -49,6 +53,52 @@ def test_hand_written_module_acts() -> None:
 def test_hand_written_module_is_trained_from_yaml(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT / "examples")
     assert example("custom_module").main(total_steps=2_000) >= 8
+
+
+def test_a_module_with_a_distribution_of_its_own_is_trained_by_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT / "examples")
+    assert example("custom_distribution").main(total_steps=2_000) >= 8
+    policy = example("custom_distribution").TemperedPolicy
+    module = policy(VECTOR, TWO, model_config={"hidden": 8, "temperature": 2.0})
+    out = module.forward_train({Columns.OBS: torch.rand(5, 4)})
+    explored_by = module.action_distribution(out, "exploration")
+    torch.testing.assert_close(
+        explored_by.entropy(), Categorical(logits=out[Columns.ACTION_DIST_INPUTS] / 2).entropy()
+    )
+
+
+def test_small_convolutions_are_trained_on_pong_and_act_without_their_critic(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT / "examples")
+    assert example("tiny_atari_cnn").main(updates=1)
+    assert "acts alike with encoder, policy" in capsys.readouterr().out
+
+
+def test_mobilenet_is_trained_by_ppo(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT / "examples")
+    assert math.isfinite(example("mobilenet_encoder").main())
+    assert re.search(r"main\.encoder +mobilenet_v2 +Box\(32, 32, 3\)", capsys.readouterr().out)
+
+
+def test_mobilenet_has_the_size_of_the_papers() -> None:
+    encoder = example("mobilenet_encoder").MobileNetV2EncoderConfig()
+    images = spaces.Box(0.0, 1.0, (3, 224, 224), np.float32)
+    blueprint = compose(images, TWO, {"encoder": encoder})
+    with_classifier_of_1000 = 3_504_872
+    classifier = 1280 * 1000 + 1000
+    heads = 1280 * 2 + 2
+    assert blueprint.parameter_count == with_classifier_of_1000 - classifier + heads
+
+
+@pytest.mark.parametrize("shape", [(32, 40, 3), (1, 32, 32)])
+def test_mobilenet_does_what_an_encoder_must(shape: tuple[int, ...]) -> None:
+    config = example("mobilenet_encoder").MobileNetV2EncoderConfig(width=0.25, features=16)
+    check_encoder(config, spaces.Box(0, 255, shape, np.uint8))
 
 
 def test_plugin_encoder_is_chosen_by_name(

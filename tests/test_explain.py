@@ -163,14 +163,14 @@ algorithm    ppo
 part            is           in → out              params  mul-adds    bytes
 main.encoder    mlp          Box(4,) float32 → 64   4,480     4,352  17.9 kB
     rule `vector`: a vector goes through linear layers
-    not `image`: image is false, not true; not `vector_off_policy`: algorithm is ppo, not dqn or sac
-      or td3 or tqc
+    not `image_actor_critic` or `image`: image is false, not true; not `vector_off_policy`:
+      algorithm is ppo, not dqn or sac or td3 or tqc
     scaling=none
     hidden=[64, 64], activation=tanh, layer_norm=false, kernel_initializer=orthogonal(gain=1.414), …
 critic.encoder  mlp          Box(4,) float32 → 3       15        12     60 B
     rule `vector`: a vector goes through linear layers
-    not `image`: image is false, not true; not `vector_off_policy`: algorithm is ppo, not dqn or sac
-      or td3 or tqc
+    not `image_actor_critic` or `image`: image is false, not true; not `vector_off_policy`:
+      algorithm is ppo, not dqn or sac or td3 or tqc
     hidden=[3]
     scaling=none
     activation=tanh, layer_norm=false, kernel_initializer=orthogonal(gain=1.414), …
@@ -298,7 +298,7 @@ def test_what_is_said_of_the_children_is_not_repeated_for_all_of_them(capsys):
 def test_rules_that_ask_the_same_are_refused_together():
     text = compose(spaces.Discrete(3), TWO).explain()
     assert (
-        "not `image`, `vector_off_policy`, `vector` or `flattened`: kind is discrete, not box;"
+        "not `image_actor_critic`, `image`, `vector_off_policy`, `vector` or `flattened`: kind is"
         in text
     )
 
@@ -323,6 +323,7 @@ def test_the_rules_tried_are_kept_in_json_and_not_in_the_fingerprint():
     blueprint = compose(spaces.Discrete(3), TWO, algorithm="ppo")
     tried = blueprint.by_name["critic.encoder"].reason.tried
     assert [rule.rule for rule in tried] == [
+        "image_actor_critic",
         "image",
         "vector_off_policy",
         "vector",

@@ -22,6 +22,10 @@ class Saw(Tool):
     teeth: Size = 9
 
 
+class Vise(Tool):
+    type: Literal["vise"] = "vise"
+
+
 class Row(Config):
     width: Size
     kind: Literal["plain", "wide"] = "plain"
@@ -69,6 +73,8 @@ def fixes(data, root=Box, path=""):
         ({"sizes": None}, "sizes='[8,8]'"),
         ({"sizes": ["wide"]}, "sizes='[8,8]'"),
         ({"rows": 3}, "rows='[{width:4}]'"),
+        # a part whose type is its name
+        ({"tools": {"vise": 3}}, "tools.vise=vise"),
         # the nearest that is legal
         ({"sizes": [0, 16]}, "sizes='[1,16]'"),
         ({"rows": [{"width": -2}]}, "rows='[{width:2}]'"),

@@ -36,17 +36,24 @@ CASES = [
     ("Chain", "sac", NARROW_CHOICES, 1_500, 0.25, {"target_entropy_fraction": 0.3}),
     ("ImageBandit", "sac", AS_IT_IS, 1_000, 0.125, {"lr": 1e-3, "batch_size": 32}),
     ("Pictured", "sac", AS_IT_IS, 2_000, 0.25, {"lr": 1e-3, "batch_size": 32}),
+    ("Pictured", "td3", AS_IT_IS, 2_000, 0.25, {"lr": 1e-3, "batch_size": 32}),
+    ("Pictured", "tqc", AS_IT_IS, 2_000, 0.25, {"lr": 1e-3, "batch_size": 32} | SMALL),
+    ("MultiDiscreteBandit", "sac", NARROW_CHOICES, 2_000, 0.25, {"target_entropy_fraction": 0.3}),
+    ("Repeated", "sac", AS_IT_IS, 2_000, 0.25, {}),
+    ("Repeated", "td3", AS_IT_IS, 2_000, 0.25, {}),
+    ("Repeated", "tqc", AS_IT_IS, 2_000, 0.25, SMALL),
+    ("Keyed", "sac", KEYED, 3_000, 0.25, {}),
     ("Keyed", "td3", KEYED, 3_000, 0.25, {}),
     ("Keyed", "tqc", KEYED, 3_000, 0.25, SMALL),
 ]
-SLACK = {"Reach1D": 0.02, "Pictured": 0.05, "Keyed": 0.05, "JointReach": 0.05}
+SLACK = {"Reach1D": 0.02, "Pictured": 0.05, "Keyed": 0.05, "Repeated": 0.05, "JointReach": 0.05}
 SLACK["ReachTruncated"] = 8 * SLACK["Reach1D"]
 """How far from its optimum a problem of real actions is solved: (0.14)² a step."""
 
 
 def trained(problem, algorithm, model, steps, train_ratio, settings):
     """A trainer that has taken all its steps, and the mean return of its greedy policy."""
-    seen = [f"experiments.{problem}"] if problem in ("Pictured", "Keyed") else []
+    seen = [f"experiments.{problem}"] if problem in ("Pictured", "Repeated", "Keyed") else []
     env = {
         "id": f"composer.testing:{'Reach1D' if seen else problem}-v0",
         "num_envs": 8,

@@ -187,6 +187,13 @@ def test_a_class_trusts_itself_only(theirs):
         Mine.from_checkpoint(theirs)
 
 
+def test_a_class_of_the_same_name_is_told_that_it_is_another(theirs):
+    namesake = type("Theirs", (Mine,), {})
+    with pytest.raises(CheckpointError) as error:
+        namesake.from_checkpoint(theirs)
+    assert f"not trusted (this is {__name__}:Theirs); call RLModule." in str(error.value)
+
+
 def test_the_code_of_another_class_is_refused(tmp_path):
     path = compose(VECTOR, TWO).build().save_to_path(tmp_path / "saved")
     with pytest.raises(CheckpointError, match="holds a ComposedRLModule, not a Mine"):

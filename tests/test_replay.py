@@ -17,7 +17,7 @@ from composer.replay_config import PrioritisedConfig, ReplayConfig
 from composer.spaces import batch, leaves
 from composer.testing import Counter
 from composer.training.collector import Collector
-from composer.training.replay import Priorities, Replay, SumTree
+from composer.training.replay import Priorities, Replay, Sequences, SumTree
 
 NUMBER = spaces.Box(0, np.inf, (1,), np.float64)
 GAMMA = 0.5
@@ -381,3 +381,68 @@ def test_the_latest_observations_are_those_of_the_last_steps():
     replay = replay_of(8, space=NUMBER)
     numbered(replay, 11)
     assert sorted(replay.latest(3).ravel().tolist()) == [8.0, 9.0, 10.0]
+
+
+def column(batch, name):
+    return batch[name].reshape(len(batch[name]), -1).tolist()
+
+
+def test_a_sequence_has_its_burn_in_before_it_and_its_bootstraps_behind_it():
+    replay = replay_of(20, n_step=2, sequences=Sequences(3, burn_in=2))
+    numbered(replay, 8)
+    batch = replay.sample(40, stream())
+    assert {row[0] for row in column(batch, "obs")} == {0.0, 1.0}  # first learnt from: 2 or 3
+    assert len(replay) == 2
+    one = [row[0] for row in column(batch, "obs")].index(1.0)
+    assert column(batch, "obs")[one] == [1, 2, 3, 4, 5, 6, 7]  # T + n
+    assert column(batch, "loss_mask")[one] == [False, False, True, True, True]
+    assert column(batch, "rewards")[one] == [t + GAMMA * (t + 1) for t in range(1, 6)]
+    assert column(batch, "next_index")[one] == [2, 3, 4, 5, 6]
+    assert column(batch, "discounts")[one] == [GAMMA**2] * 5
+    assert batch["indices"][one] == 3
+
+
+def test_a_sequence_says_where_episodes_begin_and_learns_nothing_from_the_steps_between():
+    replay = replay_of(20, n_step=2, sequences=Sequences(4))
+    put(replay, [[10.0]], 1.0, is_first=True)
+    put(replay, [[11.0]], 2.0, end="terminated")
+    put(replay, [[12.0]], 0.0, counted=False)
+    for number in (20.0, 21.0, 22.0):
+        put(replay, [[number]], 4.0, is_first=number == 20)
+    batch = replay.sample(1, stream())
+    assert column(batch, "obs") == [[10, 11, 12, 20, 21, 22]]
+    assert column(batch, "is_first") == [[True, False, False, True, False, False]]
+    assert column(batch, "loss_mask") == [[True, True, False, True]]
+    kept = batch["loss_mask"][0]
+    assert batch["next_index"][0][kept].tolist() == [2, 2, 5]
+    assert batch["terminateds"][0][kept].tolist() == [True, True, False]
+    assert batch["rewards"][0][kept].tolist() == [1 + 2 / 2, 2, 4 + 4 / 2]
+
+
+@given(
+    row=st.integers(9, 14),
+    steps=st.integers(9, 40),
+    sequence=st.builds(Sequences, st.integers(1, 3), st.integers(0, 2)),
+    n_step=st.integers(1, 3),
+    preferred=st.booleans(),
+)
+@settings(deadline=None, max_examples=60)
+def test_every_sequence_is_one_that_happened(row, steps, sequence, n_step, preferred):
+    prioritised = PrioritisedConfig() if preferred else None
+    replay = replay_of(row, n_step=n_step, prioritised=prioritised, sequences=sequence)
+    numbered(replay, steps)
+    batch = replay.sample(60, stream())
+    numbers = np.array(column(batch, "obs"))
+    assert numbers.shape == (60, sequence.burn_in + sequence.length + n_step)
+    assert (np.diff(numbers, axis=1) == 1).all()
+    assert numbers.min() > steps - row if steps >= row else numbers.min() == 0
+    assert numbers.max() == steps - 1
+    assert (batch["indices"].numpy() % row == numbers[:, sequence.burn_in] % row).all()
+    assert not batch["is_first"][numbers > 0].any()
+
+
+def test_sequences_that_no_row_holds_are_refused():
+    with pytest.raises(
+        ValueError, match=r"rows of 9 steps .* returns of 3, in sequences of 2 \+ 4"
+    ):
+        replay_of(9, n_step=3, sequences=Sequences(4, burn_in=2))

@@ -122,6 +122,8 @@ class DQN(OffPolicyAlgorithm):
         self.targets: TargetNetworkAPI = module
         module.make_target_networks()
         self.branches = category_counts(module.action_space)
+        first_places = np.cumsum([0, *self.branches[:-1]])
+        self.first_places = torch.as_tensor(first_places, device=module.device)
         self.optimiser = adam(module, lr=config.lr, eps=config.adam_eps)
         self.updates = 0
         self.errors = torch.zeros(0)
@@ -207,8 +209,7 @@ class DQN(OffPolicyAlgorithm):
 
     def _places(self, choices: Tensor) -> Tensor:
         """Choices of each branch → where they stand among those of all branches."""
-        first = np.cumsum([0, *self.branches[:-1]])
-        return choices.long() + torch.as_tensor(first, device=choices.device)
+        return choices.long() + self.first_places if self.branches[1:] else choices.long()
 
     def _cross_entropy(
         self,

@@ -59,9 +59,12 @@ def _hand_written(called_on: type[M], data: dict[str, Any], trust: Sequence[str]
         cls = _imported(module_name, qualified)
     else:
         package = module_name.partition(".")[0]
+        namesake = called_on.__qualname__ == qualified
+        other = f" (this is {called_on.__module__}:{qualified})" if namesake else ""
+        by_class = "" if namesake else f"{qualified}.from_checkpoint(…), or "
         raise CheckpointError(
-            f"the module is a {data['class']}, whose code is not trusted; call "
-            f"{qualified}.from_checkpoint(…), or RLModule.from_checkpoint(…, trust=[{package!r}])"
+            f"the module is a {data['class']}, whose code is not trusted{other}; call {by_class}"
+            f"RLModule.from_checkpoint(…, trust=[{package!r}])"
         )
     return cls(
         observation_space=space_from_data(data["observation_space"]),

@@ -1,6 +1,7 @@
 """Replay: the memory that off-policy algorithms sample transitions from."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
@@ -19,6 +20,16 @@ AT_BOTH_ENDS = {Columns.OBS: Columns.NEXT_OBS, Columns.ACTION_MASK: Columns.NEXT
 """Columns that a transition has at both of its ends."""
 
 
+@dataclass(frozen=True)
+class Sequences:
+    """Transitions that are drawn as stretches of a row (Kapturowski et al., 2019, sec. 2.3)."""
+
+    length: int
+    """Steps that are learnt from."""
+    burn_in: int = 0
+    """Steps before them, from which a memory only gets its state."""
+
+
 class Replay:
     """Transitions of n steps, out of the last `capacity` steps of N environments.
 
@@ -28,8 +39,8 @@ class Replay:
     final observation. It may be sampled once the n steps and the one after them are whole, and
     until the first of them is overwritten.
 
-    Rows are contiguous in time, with the dummy steps in them: sequences of a length, with steps
-    before them to burn a memory in, can be cut from them as transitions are.
+    Rows are contiguous in time, with the dummy steps in them, so sequences are cut from them as
+    transitions are: a sequence is drawn by the first step that is learnt from, and it is all there.
 
     Args:
         observation_space: Of a single environment.
@@ -38,6 +49,7 @@ class Replay:
         gamma: Discount factor of the return.
         n_step: n.
         prioritised: How transitions are preferred; None: not at all.
+        sequences: Draw sequences instead of transitions.
         steps: Steps of each environment that a collector adds at a time.
 
     Raises:
@@ -53,11 +65,16 @@ class Replay:
         gamma: float,
         n_step: int = 1,
         prioritised: PrioritisedConfig | None = None,
+        sequences: Sequences | None = None,
         steps: int = 1,
     ) -> None:
         length = capacity // num_envs
-        if length < n_step + BESIDE:
-            raise ValueError(f"rows of {length} steps are too short for returns of {n_step}")
+        self.sequences = sequences
+        self.before = sequences.burn_in if sequences else 0
+        self.after = n_step + (sequences.length - 1 if sequences else 0)
+        if length < self.before + self.after + BESIDE:
+            of = f", in sequences of {self.before} + {sequences.length}" if sequences else ""
+            raise ValueError(f"rows of {length} steps are too short for returns of {n_step}{of}")
         self.ring = Ring(observation_space, num_envs, length)
         self.steps = steps
         self.gammas = (gamma ** np.arange(n_step + 1)).astype(np.float32)
@@ -71,13 +88,14 @@ class Replay:
         self.entered = (0, 0)
 
     def __len__(self) -> int:
-        """Transitions that may be sampled."""
+        """Transitions, or sequences, that may be sampled."""
         return self.size
 
     @property
     def open(self) -> tuple[int, int]:
         """The times, from and before, at which transitions begin that may be sampled."""
-        return self.ring.start, max(self.ring.start, self.ring.end - self.n_step)
+        first = self.ring.start + self.before
+        return first, max(first, self.ring.end - self.after)
 
     def write_observation(
         self, t: int, obs: Nested, is_first: np.ndarray, state: Nested = None
@@ -132,7 +150,7 @@ class Replay:
             discounted sum, float32; `terminateds` bool, where nothing is to be bootstrapped;
             `discounts` float32, gamma to the power of the steps summed; `weights` float32 of the
             losses; `indices` int64, for `update_priorities`; `action_mask` and `next_action_mask`
-            where there are masks.
+            where there are masks. Of sequences see `_stretches`.
 
         Raises:
             ValueError: There is no transition yet.
@@ -144,7 +162,7 @@ class Replay:
         else:
             self._enter(self.priorities)
             indices, weights = self.priorities.draw(batch_size, generator, progress)
-        columns = self._transitions(indices)
+        columns = self._transitions(indices) if self.sequences is None else self._stretches(indices)
         columns |= {Columns.WEIGHTS: weights, Columns.INDICES: indices}
         tensors = map_structure(torch.from_numpy, columns)
         on_cpu = torch.device(device).type == "cpu"
@@ -162,12 +180,13 @@ class Replay:
             self.priorities.update(indices.cpu().numpy(), errors.detach().cpu().numpy())
 
     def _uniform(self, batch_size: int, generator: torch.Generator) -> np.ndarray:
-        """Flat indices; a dummy step is drawn again, so that the others are equally likely."""
-        indices = self._draw(batch_size, generator)
-        while np.count_nonzero(counted := self._is_counted(indices)) < batch_size:
-            again = np.flatnonzero(~counted)
-            indices[again] = self._draw(len(again), generator)
-        return indices
+        """Flat indices of steps that count, each as likely; what else is drawn is left out."""
+        found = np.empty(0, np.int64)
+        while len(found) < batch_size:
+            lacking = batch_size - len(found)
+            drawn = self._draw(lacking + lacking // 8, generator)
+            found = np.concatenate([found, drawn[self._is_counted(drawn)]])
+        return found[:batch_size]
 
     def _is_counted(self, indices: np.ndarray) -> np.ndarray:
         return self.ring.outcomes_at(indices)[Columns.LOSS_MASK]
@@ -200,6 +219,34 @@ class Replay:
             if column in self.ring.storage.arrays:
                 columns[column] = self.ring.take(column, indices)
                 columns[next_column] = self.ring.take(column, following)
+        return columns
+
+    def _stretches(self, firsts: np.ndarray) -> dict[str, Nested]:
+        """Sequences by the first step that is learnt from.
+
+        Returns:
+            For T = burn-in + length steps: `actions`, `rewards`, `terminateds`, `discounts` as of
+            transitions, `(B, T)`; `loss_mask`, False in the burn-in and at dummy steps; and
+            `next_index` int64, where on the time axis of the observations the transition ends.
+            There are n more of them: `obs`, `action_mask`, and `is_first`, `(B, T + n)`.
+        """
+        assert self.sequences is not None
+        offsets = np.arange(-self.before, self.after + 1)
+        seen = self.ring.ahead(firsts[:, None], offsets)  # (B, T + n)
+        steps = seen[:, : self.before + self.sequences.length]  # (B, T)
+        rewards, terminated, taken = self._returns(steps)
+        columns = {
+            Columns.ACTIONS: self.ring.take(Columns.ACTIONS, steps),
+            Columns.REWARDS: rewards,
+            Columns.TERMINATEDS: terminated,
+            Columns.DISCOUNTS: self.gammas.take(taken),
+            Columns.LOSS_MASK: self._is_counted(steps) & (offsets >= 0)[: steps.shape[1]],
+            Columns.NEXT_INDEX: np.arange(steps.shape[1]) + taken,
+            Columns.IS_FIRST: ~self._is_counted(self.ring.ahead(seen, -1)),
+        }
+        for column in AT_BOTH_ENDS:
+            if column in self.ring.storage.arrays:
+                columns[column] = self.ring.take(column, seen)
         return columns
 
     def _returns(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
