@@ -222,6 +222,54 @@ class InferenceOnlyAPI(API):
         """Dotted names of attributes that an inference-only module goes without."""
 
 
+class SelfSupervisedLossAPI(API):
+    """The module has losses of its own, which every algorithm adds to what it minimises."""
+
+    signature = "compute_self_supervised_loss(batch, out) -> {name: ()}"
+    paste = (
+        "def compute_self_supervised_loss(self, batch, out):\n"
+        "    features = self.encoder(batch[Columns.OBS])\n"
+        "    errors = self.decoder(features) - batch[Columns.OBS]\n"
+        '    return {"reconstruction": 0.1 * errors.square().mean()}'
+    )
+
+    @abstractmethod
+    def compute_self_supervised_loss(
+        self, batch: Mapping[str, Any], out: Mapping[str, Any]
+    ) -> dict[str, Tensor]:
+        """Losses by name, scalars, each with its weight; they are logged as `auxiliary/<name>`.
+
+        A parameter that the algorithm's own loss reaches too is trained by the sum of both.
+
+        Args:
+            batch: At least `obs` and `next_obs`, nested as the space is, `(B, …)`, and `actions` as
+                they are kept: what was done between the two. After several steps, where the
+                algorithm's `n_step` is more than 1, `next_obs` is what was seen then.
+            out: What `forward_train` returned for the batch.
+        """
+
+
+class IntrinsicRewardAPI(API):
+    """The module pays for transitions beside the environment: algorithms learn from the sum."""
+
+    signature = "compute_intrinsic_rewards(batch) -> (*B,)"
+    paste = (
+        "def compute_intrinsic_rewards(self, batch):\n"
+        "    errors = self.predictor(batch[Columns.OBS]) - batch[Columns.NEXT_OBS]\n"
+        "    return 0.1 * errors.square().mean(-1)    # (*B,)"
+    )
+
+    @abstractmethod
+    def compute_intrinsic_rewards(self, batch: Mapping[str, Any]) -> Tensor:
+        """What single steps are worth beside their rewards, `(*B,)` float32; called without
+        gradient.
+
+        Args:
+            batch: `obs` and `next_obs`, nested as the space is, `(*B, …)`, and `actions` as they
+                are kept. At the last step of an episode `next_obs` is its final observation.
+        """
+
+
 APIs = frozenset[type[API]]
 """A set of capabilities."""
 

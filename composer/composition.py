@@ -13,6 +13,7 @@ from composer.apis import API
 from composer.blueprint.blueprint import Blueprint
 from composer.blueprint.nodes import (
     GIVEN,
+    AuxiliaryNode,
     CombineNode,
     DistributionNode,
     EncoderNode,
@@ -39,7 +40,8 @@ from composer.errors import (
     shown,
 )
 from composer.fixes import entry_line, line
-from composer.heads.base import HeadConfig
+from composer.heads._auxiliary import AuxiliaryHeadConfig
+from composer.heads.base import HeadConfig, OutputHeadConfig
 from composer.heads.policy import PolicyHeadConfig
 from composer.masks import mask_key
 from composer.model_config import ComposedModelConfig, ModelConfig, TrunkConfig
@@ -122,6 +124,51 @@ class _Observed:
 
 
 @dataclass(frozen=True)
+class _Given:
+    """What a head's node takes from its place in the model."""
+
+    role: str
+    reads: str
+    """An encoder's node."""
+    features: int
+    detached: bool
+    reason: Reason
+
+    def output(
+        self, head: OutputHeadConfig, action_space: gym.Space, distribution: DistributionConfig
+    ) -> HeadNode:
+        """The node of a head whose outputs an algorithm uses."""
+        actions = real_dim(action_space) if head.takes_actions else 0
+        return HeadNode(
+            name=self.role,
+            inputs=(self.reads, *([Columns.ACTIONS] if actions else [])),
+            in_dim=self.features + actions,
+            out_dim=head.out_dim(action_space, distribution),
+            config=head,
+            stop_gradient=self.detached,
+            reason=self.reason,
+        )
+
+    def auxiliary(
+        self, head: AuxiliaryHeadConfig, space: gym.Space, action_space: gym.Space
+    ) -> AuxiliaryNode:
+        """The node of a head that has a loss of its own."""
+        between = self.features, space, action_space
+        return AuxiliaryNode(
+            name=self.role,
+            inputs=(self.reads, *head.inputs),
+            in_dim=head.in_dim(*between),
+            out_dim=head.out_dim(*between),
+            config=head,
+            stop_gradient=self.detached,
+            features=self.features,
+            space=space,
+            action_space=action_space,
+            reason=self.reason,
+        )
+
+
+@dataclass(frozen=True)
 class _Request:
     """What one call of `compose` was given."""
 
@@ -146,30 +193,27 @@ class _Request:
         )
         read = {name: trunk for name, trunk in trunks.items() if name in reads.values()}
         observed = self._observed(read)
+        self._check_auxiliary(heads, reads, observed)
         nodes: list[Node] = []
         for name, trunk in read.items():
             nodes += self._encoder(name, trunk, laid_out, observed[name])
         widths = {node.name: node.out_dim for node in nodes}
         able = [role for role, (head, _) in heads.items() if head.acts]
-        policies = [r for r in able if heads[r][0].column == Columns.ACTION_DIST_INPUTS]
+        policies = [role for role in able if _column(heads[role][0]) == Columns.ACTION_DIST_INPUTS]
         acting = next(iter([*policies, *able]), None)
         if acting is None:
             raise CompositionError(_nobody_acts(heads))
         of_critics = {reads[role] for role, (head, _) in heads.items() if head.side == "critic"}
         for role, (head, reason) in heads.items():
-            trunk, actions = reads[role], real_dim(self.action_space) if head.takes_actions else 0
-            nodes.append(
-                HeadNode(
-                    name=role,
-                    inputs=(f"{trunk}.encoder", *([Columns.ACTIONS] if actions else [])),
-                    in_dim=widths[f"{trunk}.encoder"] + actions,
-                    out_dim=head.out_dim(self.action_space, distribution.config),
-                    config=head,
-                    stop_gradient=trunk in head.stop_gradient
-                    or (head.side == "actor" and trunk in of_critics and self._actor_detaches),
-                    reason=reason,
-                )
+            trunk = reads[role]
+            detached = trunk in head.stop_gradient or (
+                head.side == "actor" and trunk in of_critics and self._actor_detaches
             )
+            given = _Given(role, f"{trunk}.encoder", widths[f"{trunk}.encoder"], detached, reason)
+            if isinstance(head, AuxiliaryHeadConfig):
+                nodes.append(given.auxiliary(head, observed[trunk].space, self.action_space))
+            elif isinstance(head, OutputHeadConfig):
+                nodes.append(given.output(head, self.action_space, distribution.config))
             if role == acting:
                 nodes += distribution_nodes(role, self.action_space, distribution)
         return Blueprint(
@@ -233,12 +277,13 @@ class _Request:
                 problems.append(Problem(f"`{name}` {wrong}", path=f"{path}.{name}", value="…"))
         first: dict[str, str] = {}
         for role, (head, _) in heads.items():
-            other = first.setdefault(head.column, role)
+            column = _column(head)
+            other = role if column is None else first.setdefault(column, role)
             if other != role:
                 own = role in HeadConfig.tags()
                 problems.append(
                     Problem(
-                        f"heads `{other}` and `{role}` both give {head.column}; name one of them",
+                        f"heads `{other}` and `{role}` both give {column}; name one of them",
                         path=f"model.heads.{role}",
                         value=head.type,
                         fix=line(f"model.heads.{role}.type", role)
@@ -298,6 +343,25 @@ class _Request:
         if problems:
             raise CompositionError(*problems)
         return observed
+
+    def _check_auxiliary(
+        self,
+        heads: Mapping[str, tuple[HeadConfig, Reason]],
+        reads: Mapping[str, str],
+        observed: Mapping[str, _Observed],
+    ) -> None:
+        """Refuses auxiliary heads that cannot learn from what their trunks take."""
+        problems = []
+        for role, (head, _) in heads.items():
+            if not isinstance(head, AuxiliaryHeadConfig):
+                continue
+            space = observed[reads[role]].space
+            refusal = head.refusal(space, self.action_space)
+            if refusal is not None:
+                fix = _way_out(role, head, space, self.action_space)
+                problems.append(Problem(refusal, f"model.heads.{role}", head.type, fix=fix))
+        if problems:
+            raise CompositionError(*problems)
 
     def _encoder(
         self, name: str, trunk: TrunkConfig, laid_out: bool, observed: _Observed
@@ -468,6 +532,28 @@ def _completed(head: HeadConfig, default: HeadConfig | None) -> HeadConfig:
     return default.model_copy(update=own)
 
 
+def _column(head: HeadConfig) -> str | None:
+    """Where its output goes, if there is one."""
+    return head.column if isinstance(head, OutputHeadConfig) else None
+
+
+def _way_out(
+    role: str, head: AuxiliaryHeadConfig, space: gym.Space, action_space: gym.Space
+) -> str:
+    """The line by which an auxiliary head learns from what it can, or else goes."""
+    path = f"model.heads.{role}"
+    for name, value in head.otherwise.items():
+        if head.model_copy(update={name: value}).refusal(space, action_space) is None:
+            return line(f"{path}.{name}", value)
+    entries = space.spaces if isinstance(space, gym.spaces.Dict) else {}
+    able = [key for key, entry in entries.items() if head.refusal(entry, action_space) is None]
+    if not able:
+        return f"~{path}"
+    trunk = head.reads or head.side
+    place = "model.observe" if trunk == "main" else f"model.trunks.{trunk}.observe"
+    return line(place, able)
+
+
 def _nobody_acts(heads: Mapping[str, tuple[HeadConfig, Any]]) -> Problem:
     """The problem of a model whose heads choose no action."""
     return Problem(
@@ -528,6 +614,9 @@ def _require_apis(blueprint: Blueprint, algorithm: AlgorithmConfig) -> None:
         problems += [_untrainable(node, able, algorithm) for node in unable]
     elif algorithm.uses_log_probs:
         problems += [_no_log_probs(n, algorithm) for n in acting if not n.config.has_density]
+    auxiliary = (node for node in blueprint.nodes if isinstance(node, AuxiliaryNode))
+    if spanning := [f"`{node.name}`" for node in auxiliary if node.head.spans_a_step]:
+        problems += algorithm.step_problems(" and ".join(spanning))
     if problems:
         raise ContractError(*problems)
 
@@ -587,7 +676,7 @@ def _no_log_probs(node: DistributionNode | JointNode, algorithm: AlgorithmConfig
 
 def _missing_head(blueprint: Blueprint, algorithm: AlgorithmConfig, api: type[API]) -> Problem:
     """The problem of a capability that no head gives, with the line that adds one that does."""
-    able = tuple(tag for tag in HeadConfig.tags() if HeadConfig.members[tag].api is api)
+    able = tuple(tag for tag in HeadConfig.tags() if api in HeadConfig.members[tag].apis())
     return Problem(
         f"{algorithm.type} requires {api.label()}, which no head of the model gives",
         path="model.heads",

@@ -98,6 +98,10 @@ def test_the_blueprint_says_that_actions_are_read():
     assert node.in_dim == 3 + 2
 
 
+def test_the_actions_that_it_reads_are_not_copied():
+    assert compose(POINT, HAND, algorithm="sac").copied == ("critic", "continuous_q")
+
+
 @pytest.mark.parametrize("fields", [{}, {"dueling": True}, {"num_atoms": 11}])
 def test_twin_q_heads_have_an_axis_of_critics(fields):
     config = QHeadConfig(n_critics=2, hidden=(8,), **fields).resolve(spaces.Discrete(3))

@@ -176,6 +176,27 @@ def test_readme_model_of_nested_spaces_composes() -> None:
     assert types["distribution.steer"] == "squashed_gaussian"
 
 
+def test_readme_model_with_auxiliary_heads_composes() -> None:
+    text = (ROOT / "README.md").read_text()
+    _, snippet, _ = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    vector = spaces.Box(-1, 1, (3,), np.float32)
+    for algorithm, actions in (("ppo", spaces.Discrete(2)), ("sac", vector)):
+        blueprint = compose(vector, actions, yaml.safe_load(snippet)["model"], algorithm)
+        assert blueprint.by_name["critic_reconstruction"].inputs == ("critic.encoder",)
+        assert blueprint.by_name["next_state"].to_data()["stop_gradient"]
+
+
+TRAINED = re.findall(
+    r"^    composer train (.*model\.heads.*)", (ROOT / "README.md").read_text(), re.MULTILINE
+)
+
+
+@pytest.mark.parametrize("line", TRAINED)
+def test_readme_lines_about_auxiliary_heads_can_be_typed(line: str) -> None:
+    experiment = Experiment.load(shlex.split(line, comments=True))
+    assert "SelfSupervisedLossAPI" in {api.label() for api in experiment.blueprint.apis}
+
+
 LINES = re.findall(
     r"^    composer explain \$E ?(.*)", (ROOT / "README.md").read_text(), re.MULTILINE
 )

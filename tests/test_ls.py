@@ -90,7 +90,7 @@ def test_distributions_heads_and_algorithms_say_what_they_do(capsys):
     assert found["distributions"]["diag_gaussian"]["accepts"] == ["vector", "array"]
     assert found["distributions"]["dirichlet"]["accepts"] == ["simplex"]
     assert "discrete" in found["distributions"]["categorical"]["accepts"]
-    assert found["heads"]["value"]["gives"] == "ValueFunctionAPI"
+    assert found["heads"]["value"]["gives"] == ["ValueFunctionAPI"]
 
 
 REQUIRES = {

@@ -10,6 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from composer.algorithms._auxiliary import gradients, own_losses, summed
 from composer.algorithms.base import Batch, OffPolicyAlgorithm, OffPolicyConfig
 from composer.apis import APIs, ContinuousQAPI, PolicyAPI, TargetNetworkAPI
 from composer.columns import Columns
@@ -32,6 +33,7 @@ from composer.spaces import (
     example_of,
     is_real,
     leaf_spaces,
+    map_structure,
     to_tensors,
 )
 
@@ -100,7 +102,8 @@ class ActorCritic(OffPolicyAlgorithm, Generic[C]):
     """Learns from transitions `(B, …)`; `errors` are absolute, means over the critics.
 
     A parameter is the critics' if their values depend on it, else the policy's if its actions do:
-    a trunk that they share is trained by the critics alone.
+    a trunk that they share is trained by the critics alone. The module's own losses are added to
+    the loss of whoever has the parameter; parameters that nobody else has are `auxiliary`.
     """
 
     def __init__(self, config: C, module: RLModule, generator: torch.Generator) -> None:
@@ -119,6 +122,7 @@ class ActorCritic(OffPolicyAlgorithm, Generic[C]):
         }
         self.updates = 0
         self.errors = torch.zeros(0)
+        self.shares: dict[Tensor, Tensor] = {}
 
     def _example(self) -> Nested:
         """A batch of one observation, whatever it shows."""
@@ -136,9 +140,14 @@ class ActorCritic(OffPolicyAlgorithm, Generic[C]):
         with torch.random.fork_rng(devices=[]):
             policy = self.policy(obs)
             q = self.q(obs, policy.deterministic().detach() if policy.reals else None)
-        actor, critic = (_behind(x, self.module) for x in (policy.distribution.inputs, q))
-        own = {name: parameter for name, parameter in actor.items() if name not in critic}
-        return {"actor": own, "critic": critic}
+            done = map_structure(Tensor.detach, policy.distribution.deterministic())
+            batch = {Columns.OBS: obs, Columns.NEXT_OBS: obs, Columns.ACTIONS: done}
+            loss = summed(own_losses(self.module, batch).values())
+        outputs = (policy.distribution.inputs, q, torch.as_tensor(loss))
+        actor, critic, alone = (_behind(output, self.module) for output in outputs)
+        own = {name: p for name, p in actor.items() if name not in critic}
+        auxiliary = {name: p for name, p in alone.items() if name not in (*actor, *critic)}
+        return {"actor": own, "critic": critic, "auxiliary": auxiliary}
 
     def policy(self, obs: Nested, mask: Nested = None) -> Apart:
         """The policy's distribution, with gradient."""
@@ -194,10 +203,23 @@ class ActorCritic(OffPolicyAlgorithm, Generic[C]):
         """The learning rate of now."""
         return next(iter(self.optimisers.values())).lr
 
-    def descend(self, name: str, loss: Tensor) -> None:
-        """One step of an optimiser, if it has anything to train; nothing else gets a gradient."""
+    def descend_own(self, batch: Batch) -> dict[str, Tensor]:
+        """What the module's own losses are; optimisers take in their gradients at the next step."""
+        losses = own_losses(self.module, batch)
+        parameters = [p for optimiser in self.optimisers.values() for p in optimiser.live]
+        self.shares = gradients(losses.values(), parameters)
+        self.descend("auxiliary")
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def descend(self, name: str, loss: Tensor | None = None) -> None:
+        """One step of an optimiser, if it has anything to train; nothing else gets a gradient.
+
+        Args:
+            name: Of the optimiser.
+            loss: What it minimises beside its share of the module's own losses.
+        """
         if name in self.optimisers:
-            self.optimisers[name].step(loss, measured=False)
+            self.optimisers[name].step(loss, shares=self.shares, measured=False)
 
     def get_tensors(self) -> dict[str, Tensor]:
         states = {

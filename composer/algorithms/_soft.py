@@ -91,6 +91,7 @@ class SoftActorCritic(ActorCritic[S]):
 
     def update(self, batch: Batch) -> dict[str, float]:
         alpha = self.temperature().detach()
+        own = self.descend_own(batch)
         critic_loss, q, goal = self.critic_loss(batch, alpha)
         self.descend("critic", critic_loss)
         policy = self.policy(batch[Columns.OBS], batch.get(Columns.ACTION_MASK))
@@ -102,8 +103,8 @@ class SoftActorCritic(ActorCritic[S]):
         self.updates += 1
         if self.updates % self.config.target_update_every == 0:
             move_targets(self.targets, self.config.tau)
-        names = ["critic_loss", "actor_loss", "q_mean", "target_mean", "td_error"]
-        each = [critic_loss, actor_loss, q.mean(), goal.mean(), self.errors.mean()]
+        names = ["critic_loss", "actor_loss", "q_mean", "target_mean", "td_error", *own]
+        each = [critic_loss, actor_loss, q.mean(), goal.mean(), self.errors.mean(), *own.values()]
         ends = ("",) if len(self.kinds) == 1 else [f"_{kind}" for kind in self.kinds]
         names += [f"{name}{end}" for name in ("alpha", "entropy") for end in ends]
         each = torch.cat([torch.stack(each), alpha, drawn.entropies.mean(0)])

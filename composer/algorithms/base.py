@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from composer.apis import APIs
+from composer.apis import APIs, IntrinsicRewardAPI
 from composer.config import Family, Fraction, Size, Steps
 from composer.distributions.base import DistributionConfig
 from composer.errors import ContractError, Problem
@@ -64,8 +64,14 @@ class AlgorithmConfig(DescentConfig, Family, family="algorithm"):
             )
             for api in sorted(lacking, key=lambda api: api.label())
         ]
+        if module_class.offers(IntrinsicRewardAPI):
+            problems += self.step_problems(module_class.__name__)
         if problems:
             raise ContractError(*problems)
+
+    def step_problems(self, who: str) -> list[Problem]:
+        """The problem of a part that learns from single steps, where transitions are longer."""
+        return []
 
     @abstractmethod
     def layout(self, observation: SpaceFacts) -> dict[str, TrunkConfig]:
@@ -137,6 +143,19 @@ class OffPolicyConfig(AlgorithmConfig):
 
     def problems(self, num_envs: int) -> list[Problem]:
         return self.replay.problems(num_envs, self.batch_size, self.n_step)
+
+    def step_problems(self, who: str) -> list[Problem]:
+        if self.n_step == 1:
+            return []
+        return [
+            Problem(
+                f"{who} would learn from single steps, and the transitions of {self.type} are of "
+                f"{self.n_step}: what was done and seen between is not known",
+                path="algorithm.n_step",
+                value=self.n_step,
+                fix="algorithm.n_step=1",
+            )
+        ]
 
     @abstractmethod
     def build(self, module: RLModule, generator: torch.Generator) -> "OffPolicyAlgorithm": ...

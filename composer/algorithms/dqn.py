@@ -15,6 +15,7 @@ from gymnasium import spaces
 from pydantic import Field
 from torch import Tensor
 
+from composer.algorithms._auxiliary import own_losses, summed
 from composer.algorithms._targets import move_targets
 from composer.algorithms.base import Batch, OffPolicyAlgorithm, OffPolicyConfig
 from composer.apis import APIs, QNetAPI, TargetNetworkAPI
@@ -143,12 +144,14 @@ class DQN(OffPolicyAlgorithm):
         config = self.config
         self.module.resample_noise(0, 1, self.generator)
         loss, metrics = self.loss(batch)
+        own = own_losses(self.module, batch)
+        loss = loss + summed(own.values())
         norm = self.optimiser.step(loss)
         self.updates += 1
         if self.updates % config.target_update_every == 0:
             move_targets(self.targets, config.tau)
-        names = ("loss", "q_mean", "target_mean", "td_error", "grad_norm")
-        values = torch.stack([loss.detach(), *metrics, norm]).tolist()
+        names = ("loss", "q_mean", "target_mean", "td_error", "grad_norm", *own)
+        values = torch.stack([loss.detach(), *metrics, norm, *own.values()]).tolist()
         return dict(zip(names, values, strict=True)) | {"lr": self.optimiser.lr}
 
     def loss(self, batch: Mapping[str, Any]) -> tuple[Tensor, list[Tensor]]:

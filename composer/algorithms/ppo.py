@@ -6,8 +6,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from composer.algorithms._auxiliary import own_losses, summed
 from composer.algorithms.base import Algorithm, Batch, OnPolicyConfig
-from composer.apis import APIs, PolicyAPI, ValueFunctionAPI
+from composer.apis import APIs, PolicyAPI, SelfSupervisedLossAPI, ValueFunctionAPI
 from composer.columns import Columns
 from composer.config import NotNegative, Positive, Size
 from composer.errors import Problem
@@ -94,6 +95,7 @@ class PPO(Algorithm):
         self.generator = generator
         self.optimiser = Optimiser(config, module)
         self.kl_coef = config.kl_coef
+        self.own: dict[str, Tensor] = {}
 
     def at(self, elapsed: Elapsed) -> None:
         self.optimiser.at(elapsed)
@@ -112,7 +114,8 @@ class PPO(Algorithm):
             if config.target_kl is not None and kl > config.target_kl:
                 break
         self._adapt(kl)
-        metrics = dict(zip(_METRICS, torch.stack(means).mean(0).tolist(), strict=True))
+        names = (*_METRICS, *self.own)
+        metrics = dict(zip(names, torch.stack(means).mean(0).tolist(), strict=True))
         return metrics | {
             "kl": kl,
             "explained_variance": _explained_variance(columns),
@@ -160,6 +163,10 @@ class PPO(Algorithm):
         flat[Columns.OBS] = map_structure(
             lambda leaf: leaf.flatten(0, 1)[counted_obs], batch[Columns.OBS]
         )
+        if isinstance(self.module, SelfSupervisedLossAPI):
+            flat[Columns.NEXT_OBS] = map_structure(
+                lambda leaf: leaf.flatten(0, 1)[counted_obs + 1], batch[Columns.OBS]
+            )
         flat[Columns.ADVANTAGES] = advantages.reshape(-1)[counted]
         flat[Columns.VALUE_TARGETS] = targets.reshape(-1)[counted]
         if self.config.normalize_advantages == "batch":
@@ -177,16 +184,18 @@ class PPO(Algorithm):
             }
 
     def _step(self, batch: Mapping[str, Any]) -> Tensor:
-        """One gradient step; returns the values of `_METRICS`."""
+        """One gradient step; returns the values of `_METRICS`, then the module's own losses."""
         loss, metrics = self.loss(batch)
         norm = self.optimiser.step(loss)
-        return torch.stack([loss.detach(), *metrics, norm])
+        own = [loss.detach() for loss in self.own.values()]
+        return torch.stack([loss.detach(), *metrics, norm, *own])
 
     def loss(self, batch: Mapping[str, Any]) -> tuple[Tensor, list[Tensor]]:
         """The loss of a minibatch `(M, …)` (eq. 9, value and entropy terms with their weights).
 
         Beyond the paper: the two value clips, the adaptive KL term with a clip at once, and
-        advantages normalised to mean 0 and standard deviation 1.
+        advantages normalised to mean 0 and standard deviation 1. The module's own losses are added;
+        they are left in `own`.
         """
         config = self.config
         out = self.module.forward_train(batch)
@@ -203,6 +212,8 @@ class PPO(Algorithm):
         value_loss = self._value_loss(out, batch)
         entropy = new.entropy().mean()
         loss = policy_loss + config.value_coef * value_loss - config.entropy_coef * entropy
+        self.own = own_losses(self.module, batch, out)
+        loss = loss + summed(self.own.values())
         with torch.set_grad_enabled(bool(self.kl_coef)):
             kl = old.kl(new).mean()
         if self.kl_coef:

@@ -65,6 +65,7 @@ class TD3(ActorCritic[TD3Config]):
         return Step(actions, self.explored(step).to_env(actions), state=step.state)
 
     def update(self, batch: Batch) -> dict[str, float]:
+        own = self.descend_own(batch)
         loss, q, goal = self.critic_loss(batch)
         self.descend("critic", loss)
         self.updates += 1
@@ -73,13 +74,10 @@ class TD3(ActorCritic[TD3Config]):
             self.descend("actor", actor_loss)
             self.actor_loss = float(actor_loss.detach())
             move_targets(self.targets, self.config.tau)
-        names = ("critic_loss", "q_mean", "target_mean", "td_error")
-        values = torch.stack([loss.detach(), q.mean(), goal.mean(), self.errors.mean()]).tolist()
-        return {
-            **dict(zip(names, values, strict=True)),
-            "actor_loss": self.actor_loss,
-            "lr": self.lr,
-        }
+        names = ("critic_loss", "q_mean", "target_mean", "td_error", *own)
+        each = [loss.detach(), q.mean(), goal.mean(), self.errors.mean(), *own.values()]
+        values = dict(zip(names, torch.stack(each).tolist(), strict=True))
+        return {**values, "actor_loss": self.actor_loss, "lr": self.lr}
 
     def critic_loss(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Squared errors, summed over critics, their values and the goal; leaves `errors`."""

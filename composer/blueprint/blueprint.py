@@ -12,14 +12,22 @@ from torch import nn
 from composer.apis import API, TargetNetworkAPI
 from composer.blueprint.cost import count_parameters, fitting_in_memory
 from composer.blueprint.explain import explained
-from composer.blueprint.nodes import CombineNode, EncoderNode, HeadNode, Node
+from composer.blueprint.nodes import AuxiliaryNode, CombineNode, EncoderNode, HeadNode, Node
 from composer.blueprint.parts import Altered, inside, require_fitting
 from composer.blueprint.text import plain
 from composer.config import Config, Listed
 from composer.devices import require_device
 from composer.distributions.base import ActionDistribution
 from composer.errors import CheckpointError
-from composer.module.composed import ComposedRLModule, ComposedTargets, HeadPart, Trunk, TrunkEnds
+from composer.heads._auxiliary import AuxiliaryHead
+from composer.module.composed import (
+    AuxiliaryPart,
+    ComposedRLModule,
+    ComposedTargets,
+    HeadPart,
+    Trunk,
+    TrunkEnds,
+)
 from composer.seeds import derive_seed, seeded
 from composer.spaces import SpaceField
 
@@ -73,14 +81,14 @@ class Blueprint(Config):
     def copied(self) -> tuple[str, ...]:
         """Trunks and heads that have slower copies; `parameter_count` leaves the copies out."""
         heads = [self.by_name[role] for role in self.targets]
-        pairs = ((*node.inputs, node.name) for node in heads)
-        return tuple(dict.fromkeys(name.partition(".")[0] for pair in pairs for name in pair))
+        return tuple(dict.fromkeys(name for node in heads for name in (node.trunk, node.name)))
 
     @property
     def apis(self) -> frozenset[type[API]]:
         """What the module can do, by its heads."""
-        by_heads = {node.config.api for node in self.nodes if isinstance(node, HeadNode)}
-        return frozenset(by_heads | ({TargetNetworkAPI} if self.targets else set()))
+        heads = (node for node in self.nodes if isinstance(node, HeadNode | AuxiliaryNode))
+        by_heads = frozenset(api for node in heads for api in node.config.apis())
+        return by_heads | ({TargetNetworkAPI} if self.targets else set())
 
     @functools.cached_property
     def acting_head(self) -> str | None:
@@ -183,7 +191,8 @@ class Blueprint(Config):
                     inner = {name: built[name] for name in node.inputs if name in built}
                     built[node.name] = given[node.name] if node.name in given else node.build(inner)
         heads = [node for node in kept if isinstance(node, HeadNode)]
-        offers = {node.config.offers for node in heads}
+        auxiliary = [node for node in kept if isinstance(node, AuxiliaryNode)]
+        offers = {node.config.offers for node in (*heads, *auxiliary)}
         if self.targets and not inference_only:
             offers.add(ComposedTargets)
         module_class = ComposedRLModule.offering(frozenset(offers))
@@ -209,15 +218,24 @@ class Blueprint(Config):
                     module=built[node.name],
                     reads=node.trunk,
                     detached=node.stop_gradient,
-                    column=node.config.column,
-                    explores=node.config.explores or node.name == self.acting_head,
+                    column=node.head.column,
+                    explores=node.head.explores or node.name == self.acting_head,
                     acts=node.name == self.acting_head,
-                    has_noise=node.config.has_noise,
-                    method=node.config.method,
-                    takes_actions=node.config.takes_actions,
-                    shape=node.config.output_shape(node.out_dim),
+                    has_noise=node.head.has_noise,
+                    method=node.head.method,
+                    takes_actions=node.head.takes_actions,
+                    shape=node.head.output_shape(node.out_dim),
                 )
                 for node in heads
+            },
+            auxiliary={
+                node.name: AuxiliaryPart(
+                    module=cast("AuxiliaryHead", built[node.name]),
+                    reads=node.trunk,
+                    detached=node.stop_gradient,
+                    weight=node.head.weight,
+                )
+                for node in auxiliary
             },
             distribution=cast("ActionDistribution | None", built.get("distribution")),
             targets=self.targets,

@@ -48,13 +48,14 @@ COLOURS = {
     "combine": "#0e7490",
     "memory": "#7c3aed",
     "head": "#15803d",
+    "auxiliary": "#65a30d",
     "distribution": "#b45309",
     "joint": "#b45309",
 }
 OTHER = "#64748b"
 """The colour of a kind that has none of its own."""
 _ACTIONS, _MASK = "actions", "action mask"
-_SAID = {"combine": "encoder", "joint": "distribution"}
+_SAID = {"auxiliary": "auxiliary head", "combine": "encoder", "joint": "distribution"}
 """What a kind is for people, where it is another word."""
 
 

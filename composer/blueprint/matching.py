@@ -7,7 +7,7 @@ from composer.blueprint.blueprint import Blueprint
 from composer.blueprint.nodes import Node
 from composer.errors import line_to_type
 
-FOLLOWING = ("name", "reason", "out_dim", "in_dim", "in_dims", "config")
+FOLLOWING = ("name", "reason", "out_dim", "in_dim", "in_dims", "features", "config")
 """What a node has beside its own settings, or because of other nodes' settings."""
 
 

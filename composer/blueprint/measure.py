@@ -127,6 +127,10 @@ def _convolution(out: Tensor, _: Tensor, kernel: Tensor, *__: Any) -> int:
     return out.numel() * kernel[0].numel()
 
 
+def _transposed(_: Any, inputs: Tensor, kernel: Tensor, *__: Any) -> int:
+    return inputs.numel() * kernel[0].numel()
+
+
 def _recurrent(_: Any, inputs: Tensor, __: Any, weights: Sequence[Tensor], *___: Any) -> int:
     steps = inputs.numel() // inputs.shape[-1]
     return steps * sum(weight.numel() for weight in weights if weight.dim() == 2)
@@ -144,6 +148,7 @@ _COUNTED: dict[str, Callable[..., int]] = {
     **dict.fromkeys(["linear", "matmul", "mm", "bmm"], _product),
     **dict.fromkeys(["addmm", "baddbmm"], _added_product),
     **dict.fromkeys(["conv1d", "conv2d", "conv3d"], _convolution),
+    **dict.fromkeys(["conv_transpose1d", "conv_transpose2d", "conv_transpose3d"], _transposed),
     **dict.fromkeys(["lstm", "gru", "rnn_tanh", "rnn_relu"], _recurrent),
     **dict.fromkeys(["lstm_cell", "gru_cell"], _cell),
     "scaled_dot_product_attention": _attention,

@@ -11,7 +11,8 @@ from composer.distributions._composite import CompositeDistributionConfig
 from composer.distributions.base import ActionDistribution, DistributionConfig
 from composer.encoders._composite import CompositeEncoderConfig, FeaturesOf
 from composer.encoders.base import EncoderConfig
-from composer.heads.base import HeadConfig
+from composer.heads._auxiliary import AuxiliaryHead, AuxiliaryHeadConfig
+from composer.heads.base import HeadConfig, OutputHeadConfig
 from composer.spaces import SpaceField, describe, example_of
 
 
@@ -152,10 +153,9 @@ def _distribution_place(name: str) -> str:
     return f"model.{name.replace('.', '.children.')}"
 
 
-class HeadNode(Node):
-    """Features → the outputs of one role `(*B, out_dim)`."""
+class _Reading(Node):
+    """A head: its first input is a trunk."""
 
-    type: Literal["head"] = "head"
     in_dim: Size
     config: HeadConfig
     stop_gradient: bool = False
@@ -172,11 +172,39 @@ class HeadNode(Node):
     def takes(self) -> str:
         return f"{self.in_dim}"
 
-    def build(self, parts: Mapping[str, nn.Module] | None = None) -> nn.Module:
-        return self.config.build(self.in_dim, self.out_dim)
-
     def example(self) -> tuple[Any, ...]:
         return (torch.zeros(1, self.in_dim),)
+
+
+class HeadNode(_Reading):
+    """Features → the outputs of one role `(*B, out_dim)`."""
+
+    type: Literal["head"] = "head"
+
+    @property
+    def head(self) -> OutputHeadConfig:
+        return cast(OutputHeadConfig, self.config)
+
+    def build(self, parts: Mapping[str, nn.Module] | None = None) -> nn.Module:
+        return self.head.build(self.in_dim, self.out_dim)
+
+
+class AuxiliaryNode(_Reading):
+    """Features → what a loss of its own is made of `(*B, out_dim)`."""
+
+    type: Literal["auxiliary"] = "auxiliary"
+    features: Size
+    """Of its trunk."""
+    space: SpaceField
+    """What its trunk takes."""
+    action_space: SpaceField
+
+    @property
+    def head(self) -> AuxiliaryHeadConfig:
+        return cast(AuxiliaryHeadConfig, self.config)
+
+    def build(self, parts: Mapping[str, nn.Module] | None = None) -> AuxiliaryHead:
+        return self.head.build(self.features, self.space, self.action_space)
 
 
 class DistributionNode(Node):

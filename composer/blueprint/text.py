@@ -131,7 +131,7 @@ def _paragraph(part: Part, main: Part | None, width: int, every_setting: bool) -
         yield from _wrapped(f"as {again.name}", width)
     elif part.rejected:
         yield from _wrapped(f"not {'; not '.join(_rejections(part))}", width, "faint")
-    if part.kind == "head":
+    if part.kind in ("head", "auxiliary"):
         reads = ", ".join(name.removesuffix(".encoder") for name in part.inputs)
         yield from _wrapped(f"reads {reads}" + ", detached" * part.detached, width)
     if len(part.read_by) > 1 and part.kind != "head":

@@ -119,6 +119,10 @@ class KeyedDistribution(JoinedDistribution):
         given = self.by_key(actions)
         return self.nested({k: child.to_env(given[k]) for k, child in self.children.items()})
 
+    def normalised(self, actions: Nested) -> Nested:
+        given = self.by_key(actions)
+        return self.nested({k: child.normalised(given[k]) for k, child in self.children.items()})
+
     def nested(self, by_key: Mapping[str, Nested]) -> Nested:
         """What stands by key or index, nested as the space is."""
         is_dict = isinstance(self.space, spaces.Dict)

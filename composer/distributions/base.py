@@ -165,6 +165,10 @@ class Distribution(ABC):
     def kl(self, other: Any) -> Tensor:
         """KL(self ‖ other), `(*B,)`, in nats."""
 
+    def normalised(self, actions: Any) -> Nested:
+        """Actions as they are kept → in the normalised space, nested alike."""
+        return self.action_map.normalised(actions)
+
     def to_env(self, actions: Any) -> Nested:
         """What `env.step` takes: scaled, clipped, of the space's dtype."""
         return self.action_map(actions)

@@ -107,6 +107,10 @@ class OneOfDistribution(JoinedDistribution):
         inner = torch.stack([child.kl(its) for child, its in pairs], -1)
         return self.branch.kl(other.branch) + (self.branch.probs * inner).sum(-1)
 
+    def normalised(self, actions: Nested) -> Nested:
+        children = zip(self.children.values(), actions["values"], strict=True)
+        return {**actions, "values": tuple(child.normalised(value) for child, value in children)}
+
     def to_env(self, actions: Nested) -> Nested:
         """What `env.step` takes: a pair `(branch, value)`, or a tuple of N of them."""
         values = zip(self.children.values(), actions["values"], strict=True)

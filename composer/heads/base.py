@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, Self
 import gymnasium as gym
 from torch import nn
 
-from composer.apis import API
+from composer.apis import API, APIs, known_apis
 from composer.config import Family, Listed, Size
 from composer.distributions.base import DistributionConfig
 from composer.layers import (
@@ -20,7 +20,7 @@ from composer.layers import (
 
 
 class HeadConfig(HiddenLayers, Family, family="head"):
-    """Features → the outputs of one role, by layers of its own and an output layer."""
+    """What reads the features of a trunk, by layers of its own and an output layer."""
 
     hidden: Listed[Size] = ()
     reads: str | None = None
@@ -30,19 +30,38 @@ class HeadConfig(HiddenLayers, Family, family="head"):
     output_kernel_initializer: KernelInitializer | None = orthogonal(1.0)
     output_bias_initializer: BiasInitializer | None = ZEROS
 
-    side: ClassVar[Literal["actor", "critic"]]
+    side: ClassVar[Literal["actor", "critic", "auxiliary"]]
     """The trunk of this name is read where the model has one."""
+    offers: ClassVar[type[API]]
+    """What a composed module gains by it, as a class."""
+    acts: ClassVar[bool] = False
+    """Actions can be chosen by what it gives."""
+
+    @classmethod
+    def apis(cls) -> APIs:
+        """What a composed module can do because it has this head."""
+        return frozenset(api for api in known_apis() if issubclass(cls.offers, api))
+
+    def resolve(self, action_space: gym.Space) -> Self:
+        """The same config with every derived field filled in for the space."""
+        return self
+
+    def layers(self, in_dim: int, out_dim: int) -> nn.Sequential:
+        """The hidden layers and the output layer."""
+        return nn.Sequential(*self.stack(in_dim), self.output(self.width(in_dim), out_dim))
+
+    def output(self, in_dim: int, out_dim: int) -> nn.Linear:
+        """An output layer."""
+        return linear(in_dim, out_dim, self.output_kernel_initializer, self.output_bias_initializer)
+
+
+class OutputHeadConfig(HeadConfig):
+    """Features → the outputs of one role, of which an algorithm makes a loss."""
+
     column: ClassVar[str]
     """Where its output goes."""
     explores: ClassVar[bool]
     """It also runs while collecting, as the head does that actions are chosen by."""
-    api: ClassVar[type[API]]
-    """What a composed module can do because it has this head."""
-    offers: ClassVar[type[API]]
-    """The class that does it, by `self.run_head`."""
-
-    acts: ClassVar[bool] = False
-    """Actions can be chosen by what it gives."""
 
     takes_actions: ClassVar[bool] = False
     """It reads features ‖ real actions, so it runs only where actions are given."""
@@ -55,10 +74,6 @@ class HeadConfig(HiddenLayers, Family, family="head"):
         """Its module takes `noisy`, which is True but in inference."""
         return False
 
-    def resolve(self, action_space: gym.Space) -> Self:
-        """The same config with every derived field filled in for the space."""
-        return self
-
     @abstractmethod
     def out_dim(self, action_space: gym.Space, distribution: DistributionConfig) -> int:
         """Width of the output layer."""
@@ -70,15 +85,3 @@ class HeadConfig(HiddenLayers, Family, family="head"):
     @abstractmethod
     def build(self, in_dim: int, out_dim: int) -> nn.Module:
         """Features `(*B, in_dim)` → the role's outputs."""
-
-    def layers(self, in_dim: int, out_dim: int) -> nn.Sequential:
-        """The hidden layers and the output layer."""
-        return nn.Sequential(
-            *self.stack(in_dim),
-            linear(
-                self.width(in_dim),
-                out_dim,
-                self.output_kernel_initializer,
-                self.output_bias_initializer,
-            ),
-        )

@@ -11,7 +11,7 @@ from composer.columns import Columns
 from composer.config import Listed, Size
 from composer.distributions.base import DistributionConfig
 from composer.heads._ensemble import ensemble
-from composer.heads.base import HeadConfig
+from composer.heads.base import OutputHeadConfig
 from composer.layers import Activation
 from composer.spaces import choice_counts
 
@@ -25,7 +25,7 @@ class ComposedContinuousQ(ContinuousQAPI):
         return {Columns.QF_PREDS: self.run_head(Columns.QF_PREDS, batch)}
 
 
-class ContinuousQHeadConfig(HeadConfig):
+class ContinuousQHeadConfig(OutputHeadConfig):
     """The value of given real actions; of discrete ones beside them, one for each choice."""
 
     type: Literal["continuous_q"] = "continuous_q"
@@ -41,7 +41,6 @@ class ContinuousQHeadConfig(HeadConfig):
     column = Columns.QF_PREDS
     explores = False
     takes_actions = True
-    api = ContinuousQAPI
     offers = ComposedContinuousQ
 
     def out_dim(self, action_space: gym.Space, distribution: DistributionConfig) -> int:

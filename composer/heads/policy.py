@@ -8,11 +8,11 @@ from torch import nn
 from composer.apis import PolicyAPI
 from composer.columns import Columns
 from composer.distributions.base import DistributionConfig
-from composer.heads.base import HeadConfig
+from composer.heads.base import OutputHeadConfig
 from composer.layers import KernelInitializer, orthogonal
 
 
-class PolicyHeadConfig(HeadConfig):
+class PolicyHeadConfig(OutputHeadConfig):
     """Starts close to uniform: the output layer has gain 0.01 (Andrychowicz et al., 2021)."""
 
     type: Literal["policy"] = "policy"
@@ -22,7 +22,7 @@ class PolicyHeadConfig(HeadConfig):
     column = Columns.ACTION_DIST_INPUTS
     explores = True
     acts = True
-    api = offers = PolicyAPI
+    offers = PolicyAPI
 
     def out_dim(self, action_space: gym.Space, distribution: DistributionConfig) -> int:
         return distribution.in_dim(action_space)

@@ -14,7 +14,7 @@ from composer.config import Auto, AutoOr, Listed, Size
 from composer.distributions.base import DistributionConfig
 from composer.errors import Problem
 from composer.heads._ensemble import ensemble
-from composer.heads.base import HeadConfig
+from composer.heads.base import OutputHeadConfig
 from composer.noisy import Stack, stack
 from composer.problems import invalid_keys
 from composer.spaces import choice_counts
@@ -29,7 +29,7 @@ class ComposedQNet(QNetAPI):
         return self.run_head(Columns.QF_PREDS, batch)
 
 
-class QHeadConfig(HeadConfig):
+class QHeadConfig(OutputHeadConfig):
     """A value for each action; of a MultiDiscrete for each choice of each branch."""
 
     type: Literal["q"] = "q"
@@ -55,7 +55,6 @@ class QHeadConfig(HeadConfig):
     column = Columns.QF_PREDS
     explores = False
     method = "q_values"
-    api = QNetAPI
     offers = ComposedQNet
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from composer.apis import ValueFunctionAPI
 from composer.columns import Columns
 from composer.distributions.base import DistributionConfig
-from composer.heads.base import HeadConfig
+from composer.heads.base import OutputHeadConfig
 
 
 class ComposedValueFunction(ValueFunctionAPI):
@@ -23,7 +23,7 @@ class ComposedValueFunction(ValueFunctionAPI):
         return self.run_head(Columns.VF_PREDS, batch, embeddings)
 
 
-class ValueHeadConfig(HeadConfig):
+class ValueHeadConfig(OutputHeadConfig):
     """One number a state."""
 
     type: Literal["value"] = "value"
@@ -31,7 +31,6 @@ class ValueHeadConfig(HeadConfig):
     side = "critic"
     column = Columns.VF_PREDS
     explores = True
-    api = ValueFunctionAPI
     offers = ComposedValueFunction
 
     def out_dim(self, action_space: gym.Space, distribution: DistributionConfig) -> int:

@@ -55,8 +55,10 @@ def accepts(part: Any) -> Answers:
 
 
 def gives(head: Any) -> Answers:
-    """The capability of a module with this head."""
-    return {"gives": UNKNOWN if head is None else head.api.label()}
+    """The capabilities of a module with this head."""
+    if head is None:
+        return {"gives": UNKNOWN}
+    return {"gives": sorted(api.label() for api in head.apis())}
 
 
 def requires(algorithm: Any) -> Answers:

@@ -208,7 +208,7 @@ def _apis(listing: Listing) -> Iterator[Row]:
     heads = {tag: HeadConfig.members[tag] for tag in HeadConfig.tags()}
     algorithms = list(_parts(AlgorithmConfig, "algorithm", requires)(listing))
     for api in known_apis():
-        supply = [f"head {tag}" for tag, head in heads.items() if head.api is api]
+        supply = [f"head {tag}" for tag, head in heads.items() if api in head.apis()]
         yield {
             "name": api.label(),
             "method": api.signature,

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from composer.apis import API, TargetNetworkAPI
 from composer.columns import Columns
-from composer.distributions.base import ActionDistribution
+from composer.distributions.base import ActionDistribution, Distribution
+from composer.heads._auxiliary import AuxiliaryHead, Transition
 from composer.module.io_specs import Specs, TensorSpec
 from composer.module.rl_module import RLModule
 from composer.module.space_specs import space_specs
@@ -38,7 +39,11 @@ class Trunk(nn.Module):
 
     def forward(self, obs: Nested) -> Tensor:
         """obs: nested as the space is, `(*B, …)` → features `(*B, F)`."""
-        return self.encoder(obs if self.key is None else obs[self.key])
+        return self.encoder(self.observed(obs))
+
+    def observed(self, obs: Nested) -> Nested:
+        """What it takes of an observation."""
+        return obs if self.key is None else obs[self.key]
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,19 @@ class TrunkEnds:
     width: int
 
 
+@dataclass(frozen=True)
+class AuxiliaryPart:
+    """A built auxiliary head and how it stands in the graph."""
+
+    module: AuxiliaryHead
+    reads: str
+    """A trunk."""
+    detached: bool
+    """Its loss does not train the trunk."""
+    weight: float
+    """Of its loss."""
+
+
 class ComposedRLModule(RLModule):
     """Runs the trunks that are read, then the heads.
 
@@ -94,6 +112,7 @@ class ComposedRLModule(RLModule):
         trunks: Mapping[str, Trunk],
         ends: Mapping[str, TrunkEnds],
         heads: Mapping[str, HeadPart],
+        auxiliary: Mapping[str, AuxiliaryPart],
         distribution: ActionDistribution | None,
         targets: tuple[str, ...],
         dropped: tuple[str, ...],
@@ -108,12 +127,13 @@ class ComposedRLModule(RLModule):
             self._dropped = dropped
         for name, trunk in trunks.items():
             self.add_module(name, trunk)
-        for role, head in heads.items():
+        for role, head in (*heads.items(), *auxiliary.items()):
             self.add_module(role, head.module)
         if distribution is not None:
             self.distribution = distribution
         self._trunks = dict(trunks)
         self._ends = dict(ends)
+        self._auxiliary = dict(auxiliary)
         self._copied = targets
         self._is_whole = True
         self._make_targets()
@@ -129,7 +149,8 @@ class ComposedRLModule(RLModule):
     @functools.cache
     def offering(cls, apis: frozenset[type[API]]) -> type["ComposedRLModule"]:
         """The class whose instances are also instances of `apis`."""
-        ordered = sorted(apis, key=lambda api: api.__name__)
+        own = [api for api in apis if not any(api in other.__mro__[1:] for other in apis)]
+        ordered = sorted(own, key=lambda api: api.__name__)
         return type("ComposedRLModule", (cls, *ordered), {"__module__": cls.__module__})
 
     def get_train_action_dist_cls(self) -> ActionDistribution:
@@ -219,6 +240,36 @@ class ComposedRLModule(RLModule):
             features = self._trunks[head.reads](batch[Columns.OBS])
         features = features.detach() if head.detached else features
         return _asked(head, head.module, features, batch)
+
+    def auxiliary_heads(
+        self, batch: Mapping[str, Any], embeddings: Mapping[str, Tensor] | None = None
+    ) -> list[tuple[str, float, AuxiliaryHead, Transition]]:
+        """Each auxiliary head by its role, with its weight and what it sees of a batch."""
+        known = embeddings or {}
+        return [
+            (role, part.weight, part.module, self._transition(part, batch, known.get(part.reads)))
+            for role, part in self._auxiliary.items()
+        ]
+
+    def _transition(
+        self, part: AuxiliaryPart, batch: Mapping[str, Any], embedding: Tensor | None
+    ) -> Transition:
+        trunk = self._trunks[part.reads]
+
+        def encoded(obs: Nested) -> Tensor:
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not part.detached):
+                return trunk(obs)
+
+        if embedding is not None and part.detached:
+            embedding = embedding.detach()
+        return Transition(batch, trunk.observed, encoded, self._kept.normalised, embedding)
+
+    @functools.cached_property
+    def _kept(self) -> Distribution:
+        """A distribution for how actions are kept, whatever the policy."""
+        zeros = torch.zeros(1, self.distribution.inputs_dim, device=self.device)
+        with torch.no_grad():
+            return self.distribution(zeros)
 
     def non_inference_parts(self) -> tuple[str, ...]:
         return self._non_inference

@@ -14,8 +14,10 @@ from composer.algorithms.base import AlgorithmConfig
 from composer.apis import (
     API,
     ContinuousQAPI,
+    IntrinsicRewardAPI,
     PolicyAPI,
     QNetAPI,
+    SelfSupervisedLossAPI,
     TargetNetworkAPI,
     ValueFunctionAPI,
 )
@@ -163,7 +165,12 @@ class _Audition:
                 "`composer.distributions.greedy.GreedyDistribution`"
             )
         obs, mask = _example(module)
-        columns = {Columns.OBS: obs, Columns.ACTIONS: self.step.actions, Columns.ACTION_MASK: mask}
+        columns = {
+            Columns.OBS: obs,
+            Columns.NEXT_OBS: obs,
+            Columns.ACTIONS: self.step.actions,
+            Columns.ACTION_MASK: mask,
+        }
         self.batch = {
             name: to_tensors(column, module.device)
             for name, column in columns.items()
@@ -171,8 +178,9 @@ class _Audition:
         }
         with self.code.telling("computed what the loss needs"):
             self.out = module.forward_train(self.batch)
-            required = sorted(self.algorithm.required_apis(), key=lambda api: api.label())
-            learnt = [CHECKS[api](self).sum() for api in required if api in CHECKS]
+            asked = {*self.algorithm.required_apis(), *filter(module.offers, OWN)}
+            ordered = sorted(asked, key=lambda api: api.label())
+            learnt = [CHECKS[api](self).sum() for api in ordered if api in CHECKS]
             loss = sum(term for term in learnt if term.requires_grad)
             if not isinstance(loss, Tensor):
                 self.refuse(
@@ -298,14 +306,46 @@ def _check_targets(audition: _Audition) -> Tensor:
     return next(iter(module.forward_target(audition.batch).values()))
 
 
+def _check_own_losses(audition: _Audition) -> Tensor:
+    """The module's own losses, `(losses,)`."""
+    module: Any = audition.module
+    losses = module.compute_self_supervised_loss(audition.batch, audition.out)
+    by_name = losses if isinstance(losses, Mapping) else {}
+    shapes = {name: tuple(loss.shape) for name, loss in by_name.items()}
+    if not shapes or any(shapes.values()):
+        found = shapes or f"{type(losses).__name__} of {losses}"
+        audition.refuse(
+            "gives losses of its own in another form: `compute_self_supervised_loss` returns "
+            f"scalars by name, {{name: ()}}, here {found}"
+        )
+    return torch.stack(list(losses.values()))
+
+
+def _check_own_rewards(audition: _Audition) -> Tensor:
+    """What the module pays for the transitions, `(ROWS,)`."""
+    module: Any = audition.module
+    rewards = module.compute_intrinsic_rewards(audition.batch)
+    if not isinstance(rewards, Tensor) or rewards.shape != (ROWS,):
+        found = tuple(rewards.shape) if isinstance(rewards, Tensor) else type(rewards).__name__
+        audition.refuse(
+            f"gives rewards of the shape {found} for {ROWS} transitions; "
+            f"`compute_intrinsic_rewards` returns (*B,), here {(ROWS,)}"
+        )
+    return rewards.detach()
+
+
+OWN = (SelfSupervisedLossAPI, IntrinsicRewardAPI)
+"""What every algorithm uses of a module that has it."""
 CHECKS: Mapping[type[API], Callable[[_Audition], Tensor]] = {
     PolicyAPI: _check_policy,
     ValueFunctionAPI: _check_values,
     QNetAPI: _check_q_values,
     ContinuousQAPI: _check_action_values,
     TargetNetworkAPI: _check_targets,
+    SelfSupervisedLossAPI: _check_own_losses,
+    IntrinsicRewardAPI: _check_own_rewards,
 }
-"""By the API that an algorithm requires: whether the module does it, and what a loss is made of."""
+"""By the API that an algorithm requires or uses: whether the module does it, and part of a loss."""
 
 
 def _require_trainable(

@@ -2,7 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
+from types import MappingProxyType
 
+import torch
 from torch import Tensor, nn
 
 from composer.config import Config, Positive, Steps
@@ -99,20 +101,33 @@ class Optimiser:
         for part, until in self._resting:
             part.training = elapsed.env_steps >= until
 
-    def step(self, loss: Tensor, *, measured: bool = True) -> Tensor:
+    def step(
+        self,
+        loss: Tensor | None,
+        *,
+        shares: Mapping[Tensor, Tensor] = MappingProxyType({}),
+        measured: bool = True,
+    ) -> Tensor:
         """One step down the gradient; nothing where all parameters are frozen.
 
         Args:
-            loss: A scalar.
+            loss: A scalar; None where there is nothing but the shares.
+            shares: Gradients of further losses, by parameter.
             measured: Whether the norm is asked for; it is known anyway where it is clipped.
 
         Returns:
             The norm of the gradient before it was clipped by it; 0 where it is not known.
         """
         self.torch.zero_grad(set_to_none=True)
+        unknown = torch.zeros(()) if loss is None else loss.new_zeros(())
         if not self.live:
-            return loss.new_zeros(())
-        loss.backward(inputs=self.live if self.is_apart else None)
+            return unknown
+        if loss is not None:
+            loss.backward(inputs=self.live if self.is_apart else None)
+        for parameter in self.live if shares else ():
+            if parameter in shares:
+                share, grad = shares[parameter], parameter.grad
+                parameter.grad = share if grad is None else grad + share
         value, limit = self.config.max_grad_value, self.config.max_grad_norm
         if value is not None:
             nn.utils.clip_grad_value_(self.live, value)
@@ -120,7 +135,7 @@ class Optimiser:
             limit = float("inf") if limit is None else limit
             norm = nn.utils.clip_grad_norm_(self.live, limit)
         else:
-            norm = loss.new_zeros(())
+            norm = unknown
         self.torch.step()
         return norm
 

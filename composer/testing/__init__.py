@@ -14,6 +14,7 @@ actions get on average (`random_return`), both at its default arguments.
     DigitsBandit, BitsBandit
                       ... of several choices at once, a MultiDiscrete, a MultiBinary
     MaskedBandit      ... of those that are not forbidden, by `info` or by a key of the observation
+    Lock              is there anything to find? for those that explore
     Chain             is a late reward worth more than an early one?
     Reach1D           a Box action with asymmetric bounds
     JointReach        ... beside a choice of two arms, one of which is mirrored
@@ -42,7 +43,7 @@ from composer.testing.bandits import (
     TextBandit,
 )
 from composer.testing.conformance import check_distribution, check_encoder
-from composer.testing.control import Chain, JointReach, Reach1D, ReachTruncated
+from composer.testing.control import Chain, JointReach, Lock, Reach1D, ReachTruncated
 from composer.testing.masked import MaskedBandit
 from composer.testing.probes import Counter, CounterVector, Raises
 
@@ -58,6 +59,7 @@ __all__ = [
     "DigitsBandit",
     "ImageBandit",
     "JointReach",
+    "Lock",
     "MaskedBandit",
     "MultiBinaryBandit",
     "MultiDiscreteBandit",
@@ -90,7 +92,7 @@ PROBLEMS = (
 )
 """Those with something to learn."""
 
-for _env in (*PROBLEMS, Raises):
+for _env in (*PROBLEMS, Lock, Raises):
     gym.register(f"{_env.__name__}-v0", entry_point=f"{__name__}:{_env.__name__}")
 gym.register(
     "Counter-v0",

@@ -37,6 +37,38 @@ class Chain(gym.Env[np.int64, np.int64]):
         return np.int64(self.position), float(arrived), arrived, False, {}
 
 
+class Lock(gym.Env[np.int64, np.int64]):
+    """At each place one arm goes on, any other back to the start; only the end pays, 1.
+
+    The observation is the place. Episodes are truncated after `3 · length` steps. Random arms reach
+    the end once in `arms ** length` tries: whoever is paid by the environment alone learns nothing.
+    """
+
+    optimal_return: ClassVar[float] = 1.0
+
+    def __init__(self, length: int = 10, arms: int = 4) -> None:
+        self.observation_space = spaces.Discrete(length + 1)
+        self.action_space = spaces.Discrete(arms)
+        self.length = length
+        self.right = [(place * place + 1) % arms for place in range(length)]
+        self.place = 0
+        self.steps = 0
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.int64, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.place = self.steps = 0
+        return np.int64(0), {}
+
+    def step(self, action: np.int64) -> tuple[np.int64, float, bool, bool, dict[str, Any]]:
+        self.place = self.place + 1 if action == self.right[self.place] else 0
+        self.steps += 1
+        opened = self.place == self.length
+        late = self.steps == 3 * self.length and not opened
+        return np.int64(self.place), float(opened), opened, late, {}
+
+
 class Reach1D(gym.Env[np.ndarray, np.ndarray]):
     """One step: hit the observed target t in [-1, 1] with an action a in [-2, 3]; -(a - t)²."""
 

@@ -18,6 +18,7 @@ from composer.seeds import torch_generator
 from composer.spaces import Nested, to_tensors
 from composer.training.base import Driver, Iteration
 from composer.training.collector import Collector
+from composer.training.intrinsic import pay_transitions
 from composer.training.replay import Replay
 
 
@@ -103,8 +104,10 @@ class OffPolicyDriver(Driver):
         """
         device = self.module.device
         batch = self.replay.sample(self.config.batch_size, self.draws, progress, device)
+        batch, paid = pay_transitions(self.module, batch)
         with self.module.learning():
             metrics = self.algorithm.update(batch)
+        metrics |= {name: float(value) for name, value in paid.items()}
         self.replay.update_priorities(batch[Columns.INDICES], self.algorithm.errors)
         return metrics
 

@@ -17,6 +17,7 @@ from composer.seeds import torch_generator
 from composer.spaces import leaves, map_structure
 from composer.training.base import Driver, Iteration
 from composer.training.collector import Collector
+from composer.training.intrinsic import pay_rollout
 from composer.training.reward_scale import RewardScale
 from composer.training.rollouts import Rollout
 
@@ -79,9 +80,10 @@ class OnPolicyDriver(Driver):
         before_update()
         if self.reward_scale is not None:
             self.reward_scale(self.rollout)
-        batch = self.rollout.batch(self.module.device)
+        batch, paid = pay_rollout(self.module, self.rollout.batch(self.module.device))
         with self.module.learning():
             metrics = self.algorithm.update(batch)
+        metrics |= {name: float(value) for name, value in paid.items()}
         if self.normalises:
             self._observe(batch)
         return Iteration(env_steps, episodes, metrics)
