@@ -15,7 +15,7 @@ from composer.errors import ComposerError, ConfigError, ModuleError, Problem, Ru
 from composer.experiment import Experiment
 from composer.loading import Job, Loader
 from composer.module.rl_module import RLModule
-from composer.optimisers.base import part_problems
+from composer.optimisers.base import require_parts
 from composer.places import join_path
 from composer.training.start import Start
 
@@ -48,9 +48,10 @@ def check(experiment: Experiment, directory: Path = RUNS, start: Start | None = 
         module = _without_weights(experiment)
         start.require_fit(module)
         module.freeze(start.freeze)
-        if wrong := [*part_problems(experiment.config.algorithm.optimiser, module)]:
-            error = ModuleError(*wrong)
-            raise experiment.loaded.with_origins(error) if experiment.loaded else error
+        try:
+            require_parts(experiment.config.algorithm.optimiser, module)
+        except ModuleError as error:
+            raise (experiment.loaded.with_origins(error) if experiment.loaded else error) from None
 
 
 def _without_weights(experiment: Experiment) -> RLModule:

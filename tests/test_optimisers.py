@@ -15,6 +15,7 @@ from composer.algorithms.ppo import PPOConfig
 from composer.algorithms.sac import SACConfig
 from composer.apis import ValueFunctionAPI
 from composer.columns import Columns
+from composer.engines.trainer import Trainer
 from composer.errors import CheckpointError, ConfigError, ModuleError
 from composer.module.rl_module import RLModule
 from composer.optimisers._descent import DescentConfig, Optimiser
@@ -422,6 +423,13 @@ def test_a_model_of_ones_own_is_told_before_training_with_the_line_that_was_mean
         wanted.require_model()
     fixes = [problem.fix for problem in error.value.problems]
     assert fixes == ["algorithm.optimiser.parts.factor.lr=0.001"]
+
+
+def test_a_trainer_that_freezes_a_part_with_settings_is_refused_before_it_makes_environments():
+    wanted = experiment(algorithm={"optimiser": {"parts": {"main": {"lr": 1.0}}}})
+    wanted.make_envs = lambda: pytest.fail("environments were made")
+    with pytest.raises(ModuleError, match="`main` is not trained: it is frozen"):
+        Trainer(wanted, freeze="main")
 
 
 # --- what an algorithm's default keeps

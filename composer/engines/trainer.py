@@ -16,6 +16,7 @@ from composer.experiment import Experiment
 from composer.files import atomic_directory
 from composer.module.rl_module import RLModule
 from composer.optimisers._schedule import Elapsed
+from composer.optimisers.base import require_parts
 from composer.seeds import derive_seed
 from composer.training.base import Iteration, make_driver
 from composer.training.callbacks import Callback
@@ -83,7 +84,8 @@ class Trainer:
     Raises:
         ConfigError: If the experiment or a callback is of another type.
         CheckpointError: If there are no weights to begin with.
-        ModuleError: If they do not fit, with what differs.
+        ModuleError: If they do not fit, with what differs; or if the optimiser has settings of
+            parts that are not trained.
     """
 
     def __init__(
@@ -125,6 +127,7 @@ class Trainer:
             self.start.load(module)
         if self.start.freeze:
             module.freeze(self.start.freeze)
+        require_parts(self.config.algorithm.optimiser, module)
         return module
 
     def _open_sink(self, resume_step: int) -> None:

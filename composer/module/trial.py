@@ -34,7 +34,7 @@ from composer.masks import free_mask, mask_key
 from composer.module.io_specs import Bound, TensorSpec, flat, misfits
 from composer.module.own_code import OwnCode
 from composer.module.rl_module import RLModule, Step
-from composer.optimisers.base import part_problems
+from composer.optimisers.base import require_parts
 from composer.seeds import seeded
 from composer.spaces import (
     Nested,
@@ -101,8 +101,8 @@ def try_module(
             _act(make(True), code, without)
         if algorithm is not None:
             _Audition(module, code, algorithm, step).run()
-    if algorithm is not None and (wrong := [*part_problems(algorithm.optimiser, module)]):
-        raise ModuleError(*wrong)
+    if algorithm is not None:
+        require_parts(algorithm.optimiser, module)
     parts = (
         ModulePart(name, type(part).__name__, _size(part)) for name, part in module.named_children()
     )

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from composer.config import Config, Positive, Steps
-from composer.errors import CheckpointError, ModuleError
+from composer.errors import CheckpointError
 from composer.module.rl_module import RLModule
 from composer.optimisers._schedule import Elapsed, LearningRate, Schedule, lr_factor
 from composer.optimisers.adam import AdamConfig
-from composer.optimisers.base import OptimiserConfig, part_problems
+from composer.optimisers.base import OptimiserConfig, require_parts
 
 
 class DescentConfig(Config):
@@ -52,8 +52,8 @@ class Optimiser:
         module: nn.Module,
         parameters: Mapping[str, nn.Parameter] | None = None,
     ) -> None:
-        if isinstance(module, RLModule) and (wrong := [*part_problems(config.optimiser, module)]):
-            raise ModuleError(*wrong)
+        if isinstance(module, RLModule):
+            require_parts(config.optimiser, module)
         named = module.named_parameters() if parameters is None else parameters.items()
         self.config = config
         self.lr = config.lr

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, field_validator
 from torch import nn
 
 from composer.config import Config, Family, Frozen, FrozenDict, NotNegative, Steps
-from composer.errors import Problem, nearest
+from composer.errors import ModuleError, Problem, nearest
 from composer.fixes import entry_line
 from composer.module.rl_module import RLModule
 from composer.module.state import Weights, within
@@ -118,6 +118,16 @@ def part_problems(config: OptimiserConfig, module: RLModule) -> Iterator[Problem
     until = [config.settings_of(name).frozen_until or 0 for name in trained]
     if not idle and min(until, default=0):
         yield _all_frozen(config, min(until))
+
+
+def require_parts(config: OptimiserConfig, module: RLModule) -> None:
+    """Refuses settings that say nothing of a module.
+
+    Raises:
+        ModuleError: As `part_problems`.
+    """
+    if problems := [*part_problems(config, module)]:
+        raise ModuleError(*problems)
 
 
 def misplaced(config: OptimiserConfig, part: str, problem: Problem) -> Problem:
