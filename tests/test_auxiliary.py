@@ -106,14 +106,14 @@ def learner(module, algorithm, **settings):
 def updated(algorithm, learner, seed=0):
     """The metrics of an update from what the learner's module did."""
     make = rollout if algorithm == "ppo" else transitions
-    return learner.update(make(learner.module, seed=seed), 0.0)
+    return learner.update(make(learner.module, seed=seed))
 
 
 def optimised(learner):
     """Each parameter as often as an optimiser has it."""
     optimisers = getattr(learner, "optimisers", None) or {"all": learner.optimiser}
     return {
-        name: [p for group in optimiser.param_groups for p in group["params"]]
+        name: [p for group in optimiser.torch.param_groups for p in group["params"]]
         for name, optimiser in optimisers.items()
     }
 
@@ -176,7 +176,7 @@ def test_a_trunk_of_the_critics_descends_both_gradients(algorithm, monkeypatch):
     (expected,) = torch.autograd.grad(own, [weight])
     seen = {}
     monkeypatch.setattr(
-        trained.optimisers["critic"], "step", lambda: seen.update(grad=weight.grad.clone())
+        trained.optimisers["critic"].torch, "step", lambda: seen.update(grad=weight.grad.clone())
     )
     trained.shares = {}
     loss = trained.q(batch[Columns.OBS], torch.zeros(6, 2)).sum()
@@ -473,9 +473,7 @@ def test_intrinsic_rewards_are_learnt_from_and_not_reported(algorithm):
     with trainer_of(wanted) as trainer:
         learner = trainer.driver.algorithm
         update = learner.update
-        learner.update = lambda batch, progress: (
-            seen.append(batch[Columns.REWARDS]) or update(batch, progress)
-        )
+        learner.update = lambda batch: seen.append(batch[Columns.REWARDS]) or update(batch)
         rows = []
         while not trainer.done:
             rows.append(trainer.step().metrics)

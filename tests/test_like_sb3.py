@@ -144,7 +144,7 @@ def test_updates_are_those_of_sb3(name, action_space, kept, own, other, one_nois
     batch, samples = transitions(action_space, kept)
     model.replay_buffer.sample = lambda *_, **__: samples
     for _ in range(3):
-        algorithm.update(batch, 0.0)
+        algorithm.update(batch)
         model.train(gradient_steps=1, batch_size=SIZE)
         assert_alike(algorithm, model)
     moved = [not torch.equal(*pair) for pair in zip(before, state.values(), strict=True)]
