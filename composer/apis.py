@@ -129,6 +129,12 @@ class QNetAPI(API):
             `(*B, n, Z)`. Of several critics each has an axis in front: `(n_critics, *B, n)`.
         """
 
+    def compute_advantage_distribution(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """The same columns of the advantages alone, less their mean, where the Q is a dueling one;
+        else what `compute_q_values` gives.
+        """
+        return self.compute_q_values(batch)
+
 
 class ContinuousQAPI(API):
     """The module estimates the value of actions that are given."""

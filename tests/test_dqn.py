@@ -191,6 +191,25 @@ def test_each_branch_duels_alone():
     assert head(torch.zeros(4)).tolist() == [9.0, 11.0, 16.0, 24.0]
 
 
+def test_the_advantages_alone_are_those_less_their_mean():
+    module = compose(spaces.Box(-1, 1, (4,)), spaces.MultiDiscrete([2, 2]), algorithm="dqn").build()
+    batch = {Columns.OBS: torch.randn(5, 4)}
+    q = module.compute_q_values(batch)[Columns.QF_PREDS].unflatten(-1, (2, 2))
+    advantages = module.compute_advantage_distribution(batch)[Columns.QF_PREDS].unflatten(
+        -1, (2, 2)
+    )
+    torch.testing.assert_close(advantages, q - q.mean(-1, keepdim=True))
+
+
+def test_without_a_stream_of_values_the_advantages_are_the_values():
+    algorithm = {"type": "dqn", "dueling": False, "num_atoms": 3}
+    module = compose(spaces.Box(-1, 1, (4,)), spaces.Discrete(2), algorithm=algorithm).build()
+    batch = {Columns.OBS: torch.randn(5, 4)}
+    given, expected = module.compute_advantage_distribution(batch), module.compute_q_values(batch)
+    assert given.keys() == expected.keys() == {Columns.QF_PREDS, "atoms", "qf_logits", "qf_probs"}
+    assert all(torch.equal(given[name], expected[name]) for name in given)
+
+
 def dueling(action_space, value, advantages):
     module = compose(spaces.Box(-1, 1, (4,)), action_space, algorithm="dqn").build()
     for parameter in module.q.parameters():

@@ -28,6 +28,9 @@ class ComposedQNet(QNetAPI):
     def compute_q_values(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         return self.run_head(Columns.QF_PREDS, batch)
 
+    def compute_advantage_distribution(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        return self.run_head(Columns.QF_PREDS, batch, method="advantage_values")
+
 
 class QHeadConfig(OutputHeadConfig):
     """A value for each action; of a MultiDiscrete for each choice of each branch."""
@@ -128,17 +131,30 @@ class QHead(nn.Module):
 
     def q_values(self, features: Tensor, noisy: bool = True) -> dict[str, Tensor]:
         """features: `(*B, F)` → as `QNetAPI.compute_q_values`."""
-        count = 1 if self.atoms is None else len(self.atoms)
-        scores = self.advantages(features, noisy).unflatten(-1, (-1, count))  # (*B, n, Z)
+        branches = self._branches(features, noisy)
         if self.values is not None:
-            values = self.values(features, noisy).unflatten(-1, (-1, count))  # (*B, branches, Z)
-            scores = torch.cat(
-                [
-                    values[..., i : i + 1, :] + branch - branch.mean(-2, keepdim=True)
-                    for i, branch in enumerate(scores.split(self.branches, -2))
-                ],
-                -2,
-            )
+            values = self._atoms_apart(self.values(features, noisy))  # (*B, branches, Z)
+            branches = [values[..., i : i + 1, :] + branch for i, branch in enumerate(branches)]
+        return self._described(branches)
+
+    def advantage_values(self, features: Tensor, noisy: bool = True) -> dict[str, Tensor]:
+        """features: `(*B, F)` → as `QNetAPI.compute_advantage_distribution`."""
+        return self._described(self._branches(features, noisy))
+
+    def _branches(self, features: Tensor, noisy: bool) -> list[Tensor]:
+        """Scores of each branch `(*B, n, Z)`; beside a stream of values less their mean."""
+        scores = self._atoms_apart(self.advantages(features, noisy))
+        if self.values is None:
+            return [scores]
+        return [b - b.mean(-2, keepdim=True) for b in scores.split(self.branches, -2)]
+
+    def _atoms_apart(self, scores: Tensor) -> Tensor:
+        count = 1 if self.atoms is None else len(self.atoms)
+        return scores.unflatten(-1, (-1, count))
+
+    def _described(self, branches: list[Tensor]) -> dict[str, Tensor]:
+        """Scores as columns, branches side by side."""
+        scores = torch.cat(branches, -2) if branches[1:] else branches[0]  # (*B, n, Z)
         if self.atoms is None:
             return {Columns.QF_PREDS: scores.squeeze(-1)}
         probs = scores.softmax(-1)

@@ -229,17 +229,21 @@ class ComposedRLModule(RLModule):
             trunk(obs)
 
     def run_head(
-        self, column: str, batch: Mapping[str, Any], embeddings: Mapping[str, Tensor] | None = None
+        self,
+        column: str,
+        batch: Mapping[str, Any],
+        embeddings: Mapping[str, Tensor] | None = None,
+        method: str | None = None,
     ) -> Any:
         """What the head of a column gives, from features where they are given, else from
-        observations.
+        observations; by the method of its module that an algorithm asks, or by another.
         """
         head = self._by_column[column]
         features = (embeddings or {}).get(head.reads)
         if features is None:
             features = self._trunks[head.reads](batch[Columns.OBS])
         features = features.detach() if head.detached else features
-        return _asked(head, head.module, features, batch)
+        return _asked(head, head.module, features, batch, method)
 
     def auxiliary_heads(
         self, batch: Mapping[str, Any], embeddings: Mapping[str, Tensor] | None = None
@@ -325,8 +329,14 @@ def _rows(width: int) -> TensorSpec:
     return TensorSpec(("*B", width), "float32", exact=False)
 
 
-def _asked(head: HeadPart, module: nn.Module, features: Tensor, batch: Mapping[str, Any]) -> Any:
+def _asked(
+    head: HeadPart,
+    module: nn.Module,
+    features: Tensor,
+    batch: Mapping[str, Any],
+    method: str | None = None,
+) -> Any:
     """What a head, or its copy, gives for features, and for actions where it takes them."""
     if head.takes_actions:
         features = torch.cat([features, batch[Columns.ACTIONS]], -1)
-    return getattr(module, head.method)(features)
+    return getattr(module, method or head.method)(features)
