@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from actor_critics import GAMMA
-from experiments import experiment, trainer_of
+from experiments import driver_of, experiment, trainer_of
 from gymnasium import spaces
 from torch import nn
 
@@ -454,6 +454,23 @@ def test_transitions_are_paid_for():
     paid, logged = pay_transitions(paying(), given)
     assert paid[Columns.REWARDS].tolist() == [19.5, -1.75]
     assert float(logged["intrinsic_reward"]) == (19 - 2) / 2
+
+
+def test_what_a_module_pays_is_added_after_rewards_are_scaled():
+    wanted = experiment(algorithm={"reward_scaling": "running"})
+    space = wanted.blueprint.observation_space
+    with driver_of(wanted, Paying(space, TWO)) as driver:
+        seen, update = [], driver.algorithm.update
+        driver.algorithm.update = lambda batch, progress: (
+            seen.append(batch[Columns.REWARDS]) or update(batch, progress)
+        )
+        driver.iterate(0.0)
+        obs = torch.from_numpy(driver.rollout.arrays[Columns.OBS]).squeeze(-1)
+        counted = torch.from_numpy(driver.rollout.arrays[Columns.LOSS_MASK])
+        scaled = torch.from_numpy(driver.rollout.arrays[Columns.REWARDS])
+        paid = (10 * obs[:, 1:] - obs[:, :-1]) * counted
+        torch.testing.assert_close(seen[0], scaled + paid)
+        assert scaled.max() < 3.0  # 1, 2, 3 before
 
 
 def test_a_module_that_pays_nothing_changes_nothing():

@@ -64,7 +64,7 @@ def _problems(name: str, part: object, nodes: Mapping[str, Node]) -> Iterator[Pr
     if name not in nodes:
         close = nearest(name, nodes)
         yield Problem(
-            f"the model has no encoder or head `{name}`{did_you_mean(name, nodes)}",
+            f"the model has no encoder or output head `{name}`{did_you_mean(name, nodes)}",
             path,
             type(part).__name__,
             valid=nearest_first(name, nodes),
