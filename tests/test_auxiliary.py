@@ -18,6 +18,7 @@ from composer.columns import Columns
 from composer.errors import CompositionError, ConfigError, ContractError
 from composer.heads.base import HeadConfig
 from composer.module.rl_module import RLModule
+from composer.optimisers._schedule import Elapsed
 from composer.spaces import batch, map_structure, to_tensors
 from composer.training.intrinsic import pay_rollout, pay_transitions
 
@@ -461,10 +462,8 @@ def test_what_a_module_pays_is_added_after_rewards_are_scaled():
     space = wanted.blueprint.observation_space
     with driver_of(wanted, Paying(space, TWO)) as driver:
         seen, update = [], driver.algorithm.update
-        driver.algorithm.update = lambda batch, progress: (
-            seen.append(batch[Columns.REWARDS]) or update(batch, progress)
-        )
-        driver.iterate(0.0)
+        driver.algorithm.update = lambda batch: seen.append(batch[Columns.REWARDS]) or update(batch)
+        driver.iterate(Elapsed())
         obs = torch.from_numpy(driver.rollout.arrays[Columns.OBS]).squeeze(-1)
         counted = torch.from_numpy(driver.rollout.arrays[Columns.LOSS_MASK])
         scaled = torch.from_numpy(driver.rollout.arrays[Columns.REWARDS])

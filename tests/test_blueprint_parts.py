@@ -61,7 +61,10 @@ def test_what_stands_inside_a_replaced_composite_is_not_built():
         ({"main.encoder": nn.LSTM(4, 64)}, "given tuple"),
         ({"value": nn.Linear(64, 1)}, "expected 64 → (*B) float32, given (*B, 1)"),
         ({"main.encoder": nn.Linear(5, 64)}, "given RuntimeError: mat1 and mat2 shapes"),
-        ({"main.encodr": Own()}, "no encoder or output head `main.encodr`; did you mean `main.encoder`?"),
+        (
+            {"main.encodr": Own()},
+            "no encoder or output head `main.encodr`; did you mean `main.encoder`?",
+        ),
         ({"distribution": Own()}, "the model has no encoder or output head `distribution`"),
         ({"main.encoder": "mlp"}, "a part is a torch module, built already"),
     ],
