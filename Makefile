@@ -35,6 +35,7 @@ schema: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python docs/spaces.py
+	$(BIN)/python docs/algorithms.py
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.bench $(ARGS)

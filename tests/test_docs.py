@@ -13,14 +13,21 @@ DOCS = Path(__file__).parent.parent / "docs"
 PAGE = (DOCS / "spaces.md").read_text()
 
 
-def test_the_page_of_spaces_is_what_the_catalog_and_the_parts_say():
-    spec = importlib.util.spec_from_file_location("spaces_page", DOCS / "spaces.py")
+ALGORITHMS = (DOCS / "algorithms.md").read_text()
+
+
+@pytest.mark.parametrize("page", ["spaces", "algorithms"])
+def test_a_page_of_parts_is_what_the_parts_say(page, monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS))  # one page is made with what another is made with
+    spec = importlib.util.spec_from_file_location(f"{page}_page", DOCS / f"{page}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert module.text() == PAGE, "docs/spaces.md is stale: make docs"
+    assert module.text() == (DOCS / f"{page}.md").read_text(), f"docs/{page}.md is stale: make docs"
 
 
-@pytest.mark.parametrize("line", re.findall(r"^    composer explain (.*)", PAGE, re.MULTILINE))
+@pytest.mark.parametrize(
+    "line", re.findall(r"^    composer explain (.*)", PAGE + ALGORITHMS, re.MULTILINE)
+)
 def test_a_line_of_the_page_can_be_typed(line):
     assert Experiment.load(shlex.split(line)).blueprint.parameter_count > 0
 
