@@ -183,8 +183,8 @@ class _Request:
         return None if self.algorithm is None else self.algorithm.type
 
     def blueprint(self) -> Blueprint:
-        trunks, laid_out = self._trunks()
         heads = self._heads()
+        trunks, laid_out = self._trunks([head for head, _ in heads.values()])
         self._check_names(trunks, heads)
         reads = {role: self._reads(head, trunks) for role, (head, _) in heads.items()}
         self._check_trunks(trunks, heads, reads, laid_out)
@@ -239,13 +239,18 @@ class _Request:
         required = self.algorithm.required_apis() if self.algorithm else frozenset()
         return tuple(sorted(api.label() for api in required))
 
-    def _trunks(self) -> tuple[dict[str, TrunkConfig], bool]:
-        """All trunks, `main` first, and whether the algorithm laid them out."""
+    def _trunks(self, heads: Sequence[HeadConfig]) -> tuple[dict[str, TrunkConfig], frozenset[str]]:
+        """All trunks, `main` first, and the names of those that the algorithm laid out.
+
+        It does where the user names none, or only such as auxiliary heads read.
+        """
         main = TrunkConfig(encoder=self.model.encoder, memory=self.model.memory)
         further = self.model.trunks
         if isinstance(further, Auto):
-            return {"main": main, **self._layout}, True
-        return {"main": main, **further}, False
+            return {"main": main, **self._layout}, frozenset(self._layout)
+        beside = bool(further) and all(_is_beside(name, heads) for name in further)
+        layout = self._layout if beside else {}
+        return {"main": main, **layout, **further}, frozenset(layout)
 
     def _heads(self) -> dict[str, tuple[HeadConfig, Reason]]:
         """Heads by role: the user's, and what the algorithm needs beside them."""
@@ -306,7 +311,7 @@ class _Request:
         trunks: Mapping[str, TrunkConfig],
         heads: Mapping[str, tuple[HeadConfig, Reason]],
         reads: Mapping[str, str],
-        laid_out: bool,
+        laid_out: frozenset[str],
     ) -> None:
         problems = []
         for role, (head, _) in heads.items():
@@ -321,10 +326,9 @@ class _Request:
                     place = f"{path}.stop_gradient"
                     fix = line(place, [reads[role]])
                     problems.append(Problem(message, place, name, valid=(reads[role],), fix=fix))
-        if not laid_out:
-            meant = [nearest(name, trunks) for name in reads.values() if name not in trunks]
-            unread = [name for name in trunks if name not in (*reads.values(), *meant, "main")]
-            problems += [_unread(name, trunks[name], heads) for name in unread]
+        meant = [nearest(name, trunks) for name in reads.values() if name not in trunks]
+        used = (*reads.values(), *meant, *laid_out, "main")
+        problems += [_unread(name, trunks[name], heads) for name in trunks if name not in used]
         if problems:
             raise CompositionError(*problems)
 
@@ -364,10 +368,10 @@ class _Request:
             raise CompositionError(*problems)
 
     def _encoder(
-        self, name: str, trunk: TrunkConfig, laid_out: bool, observed: _Observed
+        self, name: str, trunk: TrunkConfig, laid_out: frozenset[str], observed: _Observed
     ) -> list[Node]:
         usual = self._layout[name].encoder if name in self._layout else None
-        own = None if laid_out else trunk.encoder
+        own = None if name in laid_out else trunk.encoder
         wanted = next(e for e in (own, usual, self.model.encoder) if e is not None)
         choice = self.catalog.encoder(
             observed.space,
@@ -378,7 +382,7 @@ class _Request:
             if own is None or name == "main"
             else f"model.trunks.{name}.encoder",
         )
-        if name != "main" and own is None and (laid_out or usual is not None):
+        if name != "main" and own is None and (name in laid_out or usual is not None):
             choice = self._laid_out(choice, as_main=usual is None)
         return encoder_nodes(f"{name}.encoder", observed, choice)
 
@@ -390,6 +394,12 @@ class _Request:
         why = f"a trunk of its own, {why}"
         by = Reason(kind="layout", name=self.algorithm_name or "", why=why, tried=reason.tried)
         return replace(choice, reason=by)
+
+
+def _is_beside(trunk: str, heads: Sequence[HeadConfig]) -> bool:
+    """Whether only auxiliary heads ask for a trunk: none that an algorithm lays out trunks for."""
+    asking = [head for head in heads if (head.reads or head.side) == trunk]
+    return bool(asking) and all(isinstance(head, AuxiliaryHeadConfig) for head in asking)
 
 
 def encoder_nodes(name: str, observed: _Observed, choice: Choice[EncoderConfig]) -> list[Node]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 
 def derive_seed(seed: int, stream: str) -> int:
@@ -13,13 +14,27 @@ def derive_seed(seed: int, stream: str) -> int:
     Each stream is separate: drawing from one, or adding one, changes no other. So an evaluation
     added to an experiment does not change its training.
     """
-    digest = hashlib.sha256(f"{seed}/{stream}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
+    return _number(f"{seed}/{stream}".encode())
 
 
 def torch_generator(seed: int, stream: str, device: torch.device | str = "cpu") -> torch.Generator:
     """A generator for a named stream, separate from every other and from torch's global one."""
     return torch.Generator(device).manual_seed(derive_seed(seed, stream))
+
+
+def resume_stream(generator: torch.Generator, state: Tensor) -> None:
+    """Goes on where a checkpoint left a stream; on another kind of device, whose states have
+    another form, with a stream that the state is the seed of.
+    """
+    if len(state) == len(generator.get_state()):
+        generator.set_state(state.cpu())
+    else:
+        generator.manual_seed(_number(state.cpu().numpy().tobytes()))
+
+
+def _number(data: bytes) -> int:
+    """63 bits of a hash."""
+    return int.from_bytes(hashlib.sha256(data).digest()[:8], "big") >> 1
 
 
 @contextmanager

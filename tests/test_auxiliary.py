@@ -12,12 +12,14 @@ from torch import nn
 
 from composer import Blueprint, compose
 from composer.algorithms._actor_critic import ActorCritic
+from composer.algorithms._auxiliary import gradients
 from composer.algorithms.base import AlgorithmConfig
 from composer.apis import IntrinsicRewardAPI, SelfSupervisedLossAPI
 from composer.columns import Columns
 from composer.errors import CompositionError, ConfigError, ContractError
 from composer.heads.base import HeadConfig
 from composer.module.rl_module import RLModule
+from composer.optimisers._descent import DescentConfig, Optimiser
 from composer.optimisers._schedule import Elapsed
 from composer.spaces import batch, map_structure, to_tensors
 from composer.training.intrinsic import pay_rollout, pay_transitions
@@ -186,6 +188,37 @@ def test_a_trunk_of_the_critics_descends_both_gradients(algorithm, monkeypatch):
     trained.descend_own(batch)
     trained.descend("critic", trained.q(batch[Columns.OBS], torch.zeros(6, 2)).sum())
     torch.testing.assert_close(seen["grad"] - alone, expected)
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "sac", "td3"])
+def test_a_trunk_of_their_own_leaves_the_layout_of_the_algorithm(algorithm):
+    actions = ARM if algorithm != "ppo" else TWO
+    usual = compose(VECTOR, actions, {}, algorithm)
+    model = {"heads": {"reconstruction": {}}, "trunks": {"auxiliary": {}}}
+    beside = compose(VECTOR, actions, model, algorithm)
+    assert {"auxiliary.encoder", "reconstruction"} == beside.by_name.keys() - usual.by_name.keys()
+    assert [beside.by_name[node.name] for node in usual.nodes] == list(usual.nodes)
+
+
+def test_td3_follows_its_own_losses_between_the_policys_steps():
+    module = module_of(VECTOR, ARM, "td3", heads={"reconstruction": {}})
+    trained = learner(module, "td3", policy_delay=3)
+    weight = module.main.encoder.layers[0].weight
+    for _ in range(3):
+        before = weight.detach().clone()
+        updated("td3", trained)
+        assert not torch.equal(weight, before)
+
+
+def test_gradients_that_share_memory_are_clipped_once():
+    first, second = (torch.nn.Parameter(torch.zeros(2)) for _ in range(2))
+    parts = torch.nn.ParameterDict({"first": first, "second": second})
+    config = DescentConfig(lr=1.0, max_grad_norm=1.0, optimiser={"type": "sgd"})
+    optimiser = Optimiser(config, parts, dict(parts.items()))
+    loss = 10 * (first + second).sum()
+    optimiser.step(None, shares=gradients([loss], [first, second]))
+    norm = torch.cat([first, second]).norm()
+    assert float(norm.detach()) == pytest.approx(1.0, rel=1e-3)
 
 
 # --- weight, and which trunk is trained

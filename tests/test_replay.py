@@ -383,6 +383,14 @@ def test_the_latest_observations_are_those_of_the_last_steps():
     assert sorted(replay.latest(3).ravel().tolist()) == [8.0, 9.0, 10.0]
 
 
+def test_a_dummy_step_is_none_of_the_latest():
+    replay = replay_of(8)
+    put(replay, [[1.0]], end="terminated")
+    put(replay, [[2.0]], counted=False)
+    put(replay, [[3.0]], is_first=True)
+    assert replay.latest(3).ravel().tolist() == [1.0, 3.0]
+
+
 def column(batch, name):
     return batch[name].reshape(len(batch[name]), -1).tolist()
 

@@ -2,7 +2,7 @@ import hashlib
 
 import torch
 
-from composer.seeds import derive_seed, torch_generator
+from composer.seeds import derive_seed, resume_stream, torch_generator
 
 
 def test_a_seed_is_the_first_63_bits_of_a_hash():
@@ -27,3 +27,19 @@ def test_a_generator_leaves_the_global_one_alone():
     before = torch.get_rng_state()
     torch.rand(3, generator=torch_generator(0, "training"))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_stream_goes_on_where_it_was():
+    stream = torch_generator(0, "training")
+    state, expected = stream.get_state(), torch.rand(3, generator=stream)
+    resume_stream(stream, state)
+    assert torch.equal(torch.rand(3, generator=stream), expected)
+
+
+def test_the_state_of_another_kind_of_device_is_a_seed():
+    stream, other = torch_generator(0, "training"), torch_generator(1, "training")
+    for each in (stream, other):
+        resume_stream(each, torch.arange(16, dtype=torch.uint8))
+    assert torch.equal(stream.get_state(), other.get_state())
+    resume_stream(other, torch.arange(1, 17, dtype=torch.uint8))
+    assert not torch.equal(stream.get_state(), other.get_state())

@@ -114,7 +114,7 @@ class ActorCritic(OffPolicyAlgorithm, Generic[C]):
         self.targets: TargetNetworkAPI = module
         module.make_target_networks()
         self.values_actions = ContinuousQAPI in config.required_apis()
-        self.generator = _on_device(generator, module.device)
+        self.generator = generator
         self.optimisers = {
             name: Optimiser(config, module, parameters)
             for name, parameters in self._split().items()
@@ -222,19 +222,17 @@ class ActorCritic(OffPolicyAlgorithm, Generic[C]):
             self.optimisers[name].step(loss, shares=self.shares, measured=False)
 
     def get_tensors(self) -> dict[str, Tensor]:
-        states = {
+        return {
             f"{name}/{key}": value
             for name, optimiser in self.optimisers.items()
             for key, value in optimiser.get_tensors().items()
         }
-        return states | {"random": self.generator.get_state()}
 
     def set_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         for name, optimiser in self.optimisers.items():
             start = f"{name}/"
             own = {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
             optimiser.set_tensors(own)
-        self.generator.set_state(tensors["random"].cpu())
 
     def get_numbers(self) -> dict[str, Any]:
         return {"updates": self.updates}
@@ -273,11 +271,3 @@ def _rows(values: Tensor) -> Tensor:
 def _critics(values: Tensor) -> Tensor:
     """`([n_critics, ]B, n)` → `(n_critics, B, n)`."""
     return values.reshape(-1, *values.shape[-2:])
-
-
-def _on_device(generator: torch.Generator, device: torch.device) -> torch.Generator:
-    """The stream itself, or one that it seeds, where the noise is needed."""
-    if device.type == "cpu":
-        return generator
-    seed = int(torch.randint(2**62, (), generator=generator))
-    return torch.Generator(device).manual_seed(seed)

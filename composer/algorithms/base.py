@@ -103,7 +103,8 @@ class AlgorithmConfig(DescentConfig, Family, family="algorithm"):
 
         Args:
             module: What is trained.
-            generator: The stream that its random choices are drawn from, on the CPU.
+            generator: The stream that its random choices are drawn from: off policy where the
+                module is, on policy on the CPU.
         """
 
 

@@ -74,6 +74,8 @@ class TD3(ActorCritic[TD3Config]):
             self.descend("actor", actor_loss)
             self.actor_loss = float(actor_loss.detach())
             move_targets(self.targets, self.config.tau)
+        elif self.shares:
+            self.descend("actor")
         names = ("critic_loss", "q_mean", "target_mean", "td_error", *own)
         each = [loss.detach(), q.mean(), goal.mean(), self.errors.mean(), *own.values()]
         values = dict(zip(names, torch.stack(each).tolist(), strict=True))

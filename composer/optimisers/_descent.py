@@ -127,7 +127,8 @@ class Optimiser:
         for parameter in self.live if shares else ():
             if parameter in shares:
                 share, grad = shares[parameter], parameter.grad
-                parameter.grad = share if grad is None else grad + share
+                # Of its own: autograd may give one tensor for several, and clipping is in place.
+                parameter.grad = share.clone() if grad is None else grad + share
         value, limit = self.config.max_grad_value, self.config.max_grad_norm
         if value is not None:
             nn.utils.clip_grad_value_(self.live, value)

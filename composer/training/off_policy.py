@@ -14,7 +14,7 @@ from composer.executors import Executor, make_executor
 from composer.module.rl_module import RLModule, Step
 from composer.optimisers._schedule import Elapsed
 from composer.running_norm import running_norms
-from composer.seeds import torch_generator
+from composer.seeds import resume_stream, torch_generator
 from composer.spaces import Nested, to_tensors
 from composer.training.base import Driver, Iteration
 from composer.training.collector import Collector
@@ -80,11 +80,11 @@ class OffPolicyDriver(Driver):
         env_steps, episodes = self.collector.collect(self.replay)
         self.env_steps += env_steps
         before_update()
-        if self.normalises:
-            self.module.observe(
-                to_tensors(self.replay.latest(self.replay.steps), self.module.device)
-            )
-        return Iteration(env_steps, episodes, self._learn(env_steps, elapsed))
+        metrics = self._learn(env_steps, elapsed)
+        if self.normalises and env_steps:
+            seen = self.replay.latest(self.replay.steps)
+            self.module.observe(to_tensors(seen, self.module.device))
+        return Iteration(env_steps, episodes, metrics)
 
     def _learn(self, env_steps: int, elapsed: Elapsed) -> dict[str, float]:
         """As many updates as are owed; the means of their metrics."""
@@ -132,9 +132,9 @@ class OffPolicyDriver(Driver):
         self.algorithm.set_tensors(_within(tensors, "optimiser/"))
         self.algorithm.set_numbers(numbers["algorithm"])
         self.replay.set_state(_within(tensors, "replay/"), numbers["replay"])
-        self.actions.set_state(tensors["random/actions"])
-        self.draws.set_state(tensors["random/replay"])
-        self.noise.set_state(tensors["random/updates"])
+        resume_stream(self.actions, tensors["random/actions"])
+        resume_stream(self.draws, tensors["random/replay"])
+        resume_stream(self.noise, tensors["random/updates"])
         self.env_steps, self.owed = numbers["env_steps"], numbers["owed"]
 
 

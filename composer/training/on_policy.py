@@ -13,7 +13,7 @@ from composer.executors import make_executor
 from composer.module.rl_module import RLModule
 from composer.optimisers._schedule import Elapsed
 from composer.running_norm import running_norms
-from composer.seeds import torch_generator
+from composer.seeds import resume_stream, torch_generator
 from composer.spaces import leaves, map_structure
 from composer.training.base import Driver, Iteration
 from composer.training.collector import Collector
@@ -113,7 +113,7 @@ class OnPolicyDriver(Driver):
             {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
         )
         self.algorithm.set_numbers(numbers["algorithm"])
-        self.actions.set_state(tensors["random/actions"])
-        self.minibatches.set_state(tensors["random/minibatches"])
+        resume_stream(self.actions, tensors["random/actions"])
+        resume_stream(self.minibatches, tensors["random/minibatches"])
         if self.reward_scale is not None and numbers["reward_scale"] is not None:
             self.reward_scale.set_state(numbers["reward_scale"])

@@ -122,9 +122,10 @@ class Replay:
         self.size += self._counted(end, new_end) - self._counted(start, new_start)
 
     def latest(self, steps: int) -> Nested:
-        """What was seen at the last steps of each environment, `(N · steps, …)`."""
+        """What was seen at the last steps of each environment, dummy steps left out, `(B, …)`."""
         end = self.ring.end
-        return self.ring.take(Columns.OBS, self.ring.flat(np.arange(max(0, end - steps), end)))
+        indices = self.ring.flat(np.arange(max(0, end - steps), end))
+        return self.ring.take(Columns.OBS, indices[self._is_counted(indices)])
 
     def _counted(self, start: int, end: int) -> int:
         slots = np.arange(start, end) % self.ring.length
