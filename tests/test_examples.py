@@ -176,9 +176,15 @@ def test_readme_model_of_nested_spaces_composes() -> None:
     assert types["distribution.steer"] == "squashed_gaussian"
 
 
+def readme_yaml(word: str) -> str:
+    """The README's YAML in which a word stands."""
+    found = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (snippet,) = (each for each in found if word in each)
+    return snippet
+
+
 def test_readme_model_with_auxiliary_heads_composes() -> None:
-    text = (ROOT / "README.md").read_text()
-    _, snippet, _ = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    snippet = readme_yaml("critic_reconstruction")
     vector = spaces.Box(-1, 1, (3,), np.float32)
     for algorithm, actions in (("ppo", spaces.Discrete(2)), ("sac", vector)):
         blueprint = compose(vector, actions, yaml.safe_load(snippet)["model"], algorithm)
@@ -223,7 +229,7 @@ def test_readme_lines_about_optimisers_can_be_typed(line: str) -> None:
 
 
 def test_readme_optimiser_is_valid(tmp_path: Path) -> None:
-    _, snippet, _ = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    snippet = readme_yaml("optimiser")
     (tmp_path / "conf" / "experiment").mkdir(parents=True)
     (tmp_path / "conf" / "experiment" / "mine.yaml").write_text(snippet)
     experiment = Experiment.load(["experiment=mine"], config_dir=tmp_path / "conf")

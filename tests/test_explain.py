@@ -459,3 +459,8 @@ def test_nothing_is_written(conf, capsys, tmp_path):
     for flag in ("--json", "--yaml", "--all"):
         told([*conf, flag], capsys)
     assert [path.name for path in tmp_path.iterdir()] == ["conf"]
+
+
+def test_a_part_that_is_there_only_because_it_was_asked_for_is_told(capsys):
+    main(["explain", "env=cartpole", "algorithm=dqn", "algorithm.replay.prioritised={}"])
+    assert "algorithm.replay.prioritised={} (command line)" in capsys.readouterr().out

@@ -90,8 +90,8 @@ def unbounded(tag: str, space: gym.Space) -> str:
     """The refusal of a Box that no tanh fills."""
     return (
         f"{tag} squashes actions by a tanh between finite bounds, and {describe(space)} has an "
-        "infinite one\nbound the actions by a wrapper, for instance "
-        "gymnasium.wrappers.RescaleAction or ClipAction in `env.wrappers`"
+        "infinite one\nbound the actions by a wrapper of your own in `env.wrappers`, whose "
+        "`action_space` is a finite Box; Gymnasium's ClipAction and RescaleAction give none"
     )
 
 

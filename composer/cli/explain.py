@@ -125,6 +125,8 @@ def _altered(value: Any, data: Any, usual: Any, path: str = "") -> Iterator[tupl
             yield path, data
     elif isinstance(value, Config) and value != usual:
         if type(usual) is not type(value):
+            if usual is None and not value.altered():  # a choice to have it at all
+                yield path, data
             usual = type(value).model_construct()
             if isinstance(value, Family) and not path.endswith(f".{value.type}"):
                 yield f"{path}.type", value.type
