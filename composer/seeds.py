@@ -38,6 +38,20 @@ def _number(data: bytes) -> int:
 
 
 @contextmanager
+def drawing_from(generator: torch.Generator, device: torch.device) -> Iterator[None]:
+    """Torch's global generators, from which dropout draws, seeded by a stream's next number and put
+    back afterwards: the CPU's, and that of a CUDA device.
+    """
+    devices = [device] if device.type == "cuda" else []
+    seed = int(torch.randint(2**62, (), generator=generator))
+    with torch.random.fork_rng(devices):
+        torch.default_generator.manual_seed(seed)
+        for each in devices:
+            torch.cuda.set_rng_state(torch.Generator(each).manual_seed(seed).get_state(), each)
+        yield
+
+
+@contextmanager
 def seeded(seed: int) -> Iterator[torch.Generator]:
     """Torch's global generator, from which alone its initialisers draw, put back afterwards.
 

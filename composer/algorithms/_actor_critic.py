@@ -1,6 +1,5 @@
 """What the off-policy actor-critics share: who trains which parameters, warm-up, saving."""
 
-import functools
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, Generic, TypeVar
@@ -112,12 +111,15 @@ class ActorCritic(OffPolicyAlgorithm, Generic[C]):
         self.config = config
         self.module = module
         self.targets: TargetNetworkAPI = module
-        module.make_target_networks()
+        module.renew_targets()
         self.values_actions = ContinuousQAPI in config.required_apis()
         self.generator = generator
+        with module.resting():
+            self.parts = self._parts()
+            split = self._split()
         self.optimisers = {
             name: Optimiser(config, module, parameters)
-            for name, parameters in self._split().items()
+            for name, parameters in split.items()
             if parameters  # else all of it is frozen
         }
         self.updates = 0
@@ -128,8 +130,7 @@ class ActorCritic(OffPolicyAlgorithm, Generic[C]):
         """A batch of one observation, whatever it shows."""
         return to_tensors(example_of(self.module.observation_space), self.module.device)
 
-    @functools.cached_property
-    def parts(self) -> Apart:
+    def _parts(self) -> Apart:
         """How actions as they are kept are taken apart, whatever the policy."""
         with torch.no_grad():
             return self.policy(self._example())

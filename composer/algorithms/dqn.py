@@ -110,7 +110,7 @@ class DQN(OffPolicyAlgorithm):
         self.generator = generator
         self.critic: QNetAPI = module
         self.targets: TargetNetworkAPI = module
-        module.make_target_networks()
+        module.renew_targets()
         self.branches = category_counts(module.action_space)
         first_places = np.cumsum([0, *self.branches[:-1]])
         self.first_places = torch.as_tensor(first_places, device=module.device)

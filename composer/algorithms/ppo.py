@@ -133,7 +133,7 @@ class PPO(Algorithm):
             for column in (Columns.OBS, Columns.STATE_IN, Columns.IS_FIRST)
             if column in batch
         }
-        with torch.no_grad():
+        with torch.no_grad(), self.module.resting():
             bootstrap = self.critic.compute_values(last)
         values = batch[Columns.VF_PREDS]
         terminated = batch[Columns.TERMINATEDS]

@@ -136,14 +136,14 @@ class ComposedRLModule(RLModule):
         self._auxiliary = dict(auxiliary)
         self._copied = targets
         self._is_whole = True
-        self._make_targets()
+        self.renew_targets()
         self._training = tuple(role for role, head in heads.items() if not head.takes_actions)
         self._exploring = tuple(role for role, head in heads.items() if head.explores)
         self._inferring = tuple(role for role in heads if role not in dropped)
 
-    def _make_targets(self) -> None:
+    def renew_targets(self) -> None:
         if self._is_whole:
-            super()._make_targets()
+            super().renew_targets()
 
     @classmethod
     @functools.cache

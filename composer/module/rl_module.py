@@ -2,8 +2,8 @@
 
 import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -39,6 +39,7 @@ from composer.module.space_specs import leaf_specs, space_specs
 from composer.module.state import Weights, loadable, loading_problems, state_difference, within
 from composer.noisy import HoldsNoise, held_noise
 from composer.running_norm import gathering
+from composer.seeds import drawing_from
 from composer.spaces import (
     Nested,
     canonical,
@@ -116,8 +117,10 @@ class RLModule(nn.Module):
         self.proven: set[Phase] = set()
         """Phases whose first call was checked."""
         self._frozen: list[nn.Module] = []
+        self._held: set[nn.Module] = set()
+        self._copies: list[nn.Module] = []
         self.setup()
-        self._make_targets()
+        self.renew_targets()
         if inference_only and isinstance(self, InferenceOnlyAPI):
             self._drop(self.get_non_inference_attributes())
         self.register_load_state_dict_pre_hook(_without_dropped)
@@ -151,10 +154,20 @@ class RLModule(nn.Module):
         written = (own is not base for own, base in zip(by_phase, inherited, strict=True))
         return cls._forward is not RLModule._forward or all(written)
 
-    def _make_targets(self) -> None:
-        """Once there is what they are copies of, and when that was loaded."""
-        if isinstance(self, TargetNetworkAPI):
-            self.make_target_networks()
+    def renew_targets(self) -> None:
+        """Makes the slower copies of networks equal to them again, if there are any; a copy never
+        learns, and is in torch's eval mode.
+        """
+        if not isinstance(self, TargetNetworkAPI):
+            return
+        self.make_target_networks()
+        if self.inference_only:  # they are dropped
+            return
+        pairs = self.get_target_network_pairs()
+        shared = {part for network, _ in pairs for part in network.modules()}
+        copied = (part for _, copy in pairs for part in learners(copy))
+        self._copies = [part for part in copied if part not in shared]
+        self._settle()
 
     # --- hooks
 
@@ -673,7 +686,7 @@ class RLModule(nn.Module):
             raise ModuleError(*(replace(problem, fix=fix) for problem in problems))
         self.set_state(given.tensors, parts)
         if not self.inference_only:
-            self._make_targets()
+            self.renew_targets()
 
     def freeze(self, components: str | Sequence[str]) -> None:
         """Keeps parts as they are, the statistics of running norms included: an optimiser that is
@@ -690,16 +703,31 @@ class RLModule(nn.Module):
             if within(name, parts):
                 parameter.requires_grad_(False)
         self._frozen += [part for name, part in self.named_modules() if within(name, parts)]
-        for part in self._frozen:
-            part.training = False
-        self._learners = [part for part in self._learners if part not in self._frozen]
+        self._settle()
+
+    def hold(self, parts: Collection[nn.Module]) -> None:
+        """Keeps these parts as they are for now, and no others: what is let go of learns again."""
+        held = set(parts)
+        if held != self._held:
+            for part in (self._held - held).difference(learners(self)):
+                part.training = True
+            self._held = held
+            self._settle()
 
     def train(self, mode: bool = True) -> Self:
-        """Torch's train mode; what is frozen stays in eval mode."""
+        """Torch's train mode; frozen and held parts and slower copies stay in eval mode."""
         super().train(mode)
-        for part in self._frozen:
-            part.training = False
+        self._settle()
         return self
+
+    def _settle(self) -> None:
+        """Puts what never learns, or not now, into torch's eval mode."""
+        for part in self._still():
+            part.training = False
+        self.__dict__.pop("_learners", None)
+
+    def _still(self) -> set[nn.Module]:
+        return {*self._frozen, *self._held, *self._copies}
 
     def rest(self) -> None:
         """Puts what does otherwise while it learns, such as dropout, into torch's eval mode."""
@@ -707,18 +735,37 @@ class RLModule(nn.Module):
             part.training = False
 
     @contextmanager
-    def learning(self) -> Iterator[None]:
-        """Meanwhile that is in train mode, but for what is frozen."""
+    def learning(self, generator: torch.Generator | None = None) -> Iterator[None]:
+        """Meanwhile that is in train mode, but for what is frozen or held.
+
+        Args:
+            generator: Where there is such a part, torch's global generators are seeded from it
+                meanwhile; a CPU's. By default they are left as they are.
+        """
+        seeds = generator if self._learners else None
         for part in self._learners:
             part.training = True
         try:
-            yield
+            with nullcontext() if seeds is None else drawing_from(seeds, self.device):
+                yield
         finally:
             self.rest()
 
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """Meanwhile that is in eval mode."""
+        awake = [part for part in self._learners if part.training]
+        self.rest()
+        try:
+            yield
+        finally:
+            for part in awake:
+                part.training = True
+
     @functools.cached_property
     def _learners(self) -> list[nn.Module]:
-        return learners(self)
+        still = self._still()
+        return [part for part in learners(self) if part not in still]
 
 
 def read_weights(path: str | Path) -> Weights:

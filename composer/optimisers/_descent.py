@@ -61,10 +61,11 @@ class Optimiser:
         self.named = {name: p for name, p in named if p.requires_grad}
         self.torch = config.optimiser.build(self._groups(), config.lr)
         self.live = [*self.named.values()]
+        self._module = module
         self._resting = [
             (part, until)
             for name, part in module.named_modules()
-            if part.training and (until := config.optimiser.settings_of(name).frozen_until)
+            if (until := config.optimiser.settings_of(name).frozen_until)
         ]
 
     def _groups(self) -> list[dict[str, object]]:
@@ -98,8 +99,8 @@ class Optimiser:
             self.live += group["params"] if is_live else []
             for parameter in group["params"] if group["frozen_until"] else ():
                 parameter.requires_grad_(is_live)
-        for part, until in self._resting:
-            part.training = elapsed.env_steps >= until
+        if isinstance(self._module, RLModule):
+            self._module.hold([part for part, until in self._resting if elapsed.env_steps < until])
 
     def step(
         self,

@@ -105,7 +105,7 @@ class OffPolicyDriver(Driver):
         device = self.module.device
         batch = self.replay.sample(self.config.batch_size, self.draws, progress, device)
         batch, paid = pay_transitions(self.module, batch)
-        with self.module.learning():
+        with self.module.learning(self.draws):
             metrics = self.algorithm.update(batch)
         metrics |= {name: float(value) for name, value in paid.items()}
         self.replay.update_priorities(batch[Columns.INDICES], self.algorithm.errors)

@@ -81,7 +81,7 @@ class OnPolicyDriver(Driver):
         if self.reward_scale is not None:
             self.reward_scale(self.rollout)
         batch, paid = pay_rollout(self.module, self.rollout.batch(self.module.device))
-        with self.module.learning():
+        with self.module.learning(self.minibatches):
             metrics = self.algorithm.update(batch)
         metrics |= {name: float(value) for name, value in paid.items()}
         if self.normalises:
