@@ -357,7 +357,7 @@ def test_explain_shows_each_part_its_reason_shapes_and_parameters():
         "needed by ppo",
         "reads critic",
         "hidden=[64, 64], activation=tanh",
-        "    not `image`: image is false, not true",
+        "    not `image_actor_critic` or `image`: image is false, not true",
         f"parameters      {blueprint.parameter_count:,}",
         "offers          PolicyAPI, ValueFunctionAPI",
         "required        PolicyAPI, ValueFunctionAPI",
