@@ -22,7 +22,8 @@ class API(ABC):  # noqa: B024 - a root, whose subclasses say what is abstract
     paste_column: ClassVar[str] = ""
     """What to paste where it does."""
     paste_with: ClassVar[Mapping[str, str]] = {}
-    """What to paste where another API, by its label, is required too."""
+    """What to paste for an algorithm, by its type, or where another API, by its label, is required
+    too; the first that fits."""
 
     supply: ClassVar[str] = ""
     """What gives it to a composed module, where that is not a head."""
@@ -38,12 +39,14 @@ class API(ABC):  # noqa: B024 - a root, whose subclasses say what is abstract
         return all(m is not None and not getattr(m, "__isabstractmethod__", False) for m in methods)
 
     @classmethod
-    def paste_for(cls, module_class: type, required: "APIs" = frozenset()) -> str:
-        """The method to paste into a class, by what its code speaks of and all that is required."""
+    def paste_for(cls, module_class: type, algorithm: str, required: "APIs") -> str:
+        """The method to paste into a class, by what its code speaks of, the algorithm's type and
+        all that it requires.
+        """
         if cls.column and _speaks_of(module_class, cls):
             return cls.paste_column
-        labels = {api.label() for api in required}
-        return next((cls.paste_with[name] for name in cls.paste_with if name in labels), cls.paste)
+        names = {algorithm, *(api.label() for api in required)}
+        return next((cls.paste_with[name] for name in cls.paste_with if name in names), cls.paste)
 
     @classmethod
     def __subclasshook__(cls, other: type) -> bool:
@@ -139,14 +142,20 @@ class QNetAPI(API):
 class ContinuousQAPI(API):
     """The module estimates the value of actions that are given."""
 
-    signature = "compute_action_values(batch) -> {qf_preds: (n_critics, *B)}"
+    signature = "compute_action_values(batch) -> {qf_preds: (n_critics, *B[, n_quantiles])}"
     paste = (
-        "def compute_action_values(self, batch):\n"
+        "def compute_action_values(self, batch):    # import torch\n"
         "    features = self.encoder(batch[Columns.OBS])\n"
         "    both = torch.cat([features, batch[Columns.ACTIONS]], -1)    # real ones, (*B, A)\n"
-        "    values = [critic(both).squeeze(-1) for critic in self.critics]    # an nn.ModuleList\n"
+        "    # made in `setup`: self.critics = nn.ModuleList(nn.Linear(…, 1) for _ in range(2))\n"
+        "    values = [critic(both).squeeze(-1) for critic in self.critics]\n"
         "    return {Columns.QF_PREDS: torch.stack(values)}    # (n_critics, *B)"
     )
+    paste_with = {  # noqa: RUF012 - nobody changes it
+        "tqc": paste.replace(".squeeze(-1)", "")
+        .replace("nn.Linear(…, 1)", "nn.Linear(…, 25)")
+        .replace("(n_critics, *B)", "(n_critics, *B, n_quantiles)")
+    }
 
     @abstractmethod
     def compute_action_values(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -169,30 +178,32 @@ class TargetNetworkAPI(API):
     supply = "copies of the heads that the algorithm names"
     signature = "make_target_networks(), get_target_network_pairs(), forward_target(batch)"
     paste = (
-        "def make_target_networks(self):\n"
+        "def make_target_networks(self):    # import copy\n"
         "    self.target_q = copy.deepcopy(self.q).requires_grad_(False)\n\n"
         "def get_target_network_pairs(self):\n"
         "    return [(self.q, self.target_q)]\n\n"
         "def forward_target(self, batch):\n"
         "    return {Columns.QF_PREDS: self.target_q(self.encoder(batch[Columns.OBS]))}"
     )
+    _of_actions = (
+        "def make_target_networks(self):    # import copy, torch\n"
+        "    self.target_critics = copy.deepcopy(self.critics).requires_grad_(False)\n"
+        "    self.target_policy = copy.deepcopy(self.policy).requires_grad_(False)  # td3\n"
+        "\n"
+        "def get_target_network_pairs(self):\n"
+        "    return [(self.critics, self.target_critics), (self.policy, self.target_policy)]\n"
+        "\n"
+        "def forward_target(self, batch):\n"
+        "    features = self.encoder(batch[Columns.OBS])\n"
+        "    if Columns.ACTIONS not in batch:\n"
+        "        return {Columns.ACTION_DIST_INPUTS: self.target_policy(features)}\n"
+        "    both = torch.cat([features, batch[Columns.ACTIONS]], -1)\n"
+        "    values = [critic(both).squeeze(-1) for critic in self.target_critics]\n"
+        "    return {Columns.QF_PREDS: torch.stack(values)}"
+    )
     paste_with = {  # noqa: RUF012 - nobody changes it
-        "ContinuousQAPI": (
-            "def make_target_networks(self):\n"
-            "    self.target_critics = copy.deepcopy(self.critics).requires_grad_(False)\n"
-            "    self.target_policy = copy.deepcopy(self.policy).requires_grad_(False)  # td3\n"
-            "\n"
-            "def get_target_network_pairs(self):\n"
-            "    return [(self.critics, self.target_critics), (self.policy, self.target_policy)]\n"
-            "\n"
-            "def forward_target(self, batch):\n"
-            "    features = self.encoder(batch[Columns.OBS])\n"
-            "    if Columns.ACTIONS not in batch:\n"
-            "        return {Columns.ACTION_DIST_INPUTS: self.target_policy(features)}\n"
-            "    both = torch.cat([features, batch[Columns.ACTIONS]], -1)\n"
-            "    values = [critic(both).squeeze(-1) for critic in self.target_critics]\n"
-            "    return {Columns.QF_PREDS: torch.stack(values)}"
-        )
+        "tqc": _of_actions.replace(".squeeze(-1)", ""),
+        "ContinuousQAPI": _of_actions,
     }
 
     @abstractmethod

@@ -230,6 +230,58 @@ class NoCopy(Targeted):
         self.target_q = self.q
 
 
+class NoPairs(Targeted):
+    def get_target_network_pairs(self):
+        return []
+
+
+class NotPairs(Targeted):
+    def get_target_network_pairs(self):
+        return self.q, self.target_q
+
+
+class Swapped(Targeted):
+    def get_target_network_pairs(self):
+        return [(self.target_q, self.q)]
+
+
+class Unused(Targeted):
+    def forward_target(self, batch):
+        return self.compute_q_values(batch)
+
+
+class OtherShapes(Targeted):
+    def get_target_network_pairs(self):
+        return [(self.encoder, self.target_q)]
+
+
+class Detached(Targeted):
+    def compute_q_values(self, batch):
+        return {Columns.QF_PREDS: super().compute_q_values(batch)[Columns.QF_PREDS].detach()}
+
+
+class NotFinite(Targeted):
+    def compute_q_values(self, batch):
+        return {Columns.QF_PREDS: super().compute_q_values(batch)[Columns.QF_PREDS] / 0}
+
+
+class DetachedValues(Mine):
+    def compute_values(self, batch, embeddings=None):
+        return super().compute_values(batch).detach()
+
+
+class DetachedPolicy(Mine):
+    def _forward(self, batch, **kwargs):
+        with torch.no_grad():
+            return super()._forward(batch)
+
+
+class NotANumber(Mine):
+    def _forward(self, batch, **kwargs):
+        out = super()._forward(batch)
+        return {Columns.ACTION_DIST_INPUTS: out[Columns.ACTION_DIST_INPUTS] * float("nan")}
+
+
 class OneValue(Targeted):
     def compute_q_values(self, batch):
         return {Columns.QF_PREDS: super().compute_q_values(batch)[Columns.QF_PREDS][:, :1]}
@@ -497,6 +549,12 @@ def test_a_file_that_cannot_be_imported_is_told_with_its_line(own, code, message
         ("Fails", "Fails raised ZeroDivisionError as it was made: division", "self.width = 1 / 0"),
         ("Misfits", "Misfits raised RuntimeError as it acted: mat1", "return {Columns."),
         ("Neither", "must return `action_dist_inputs` or `actions`", "class Neither"),
+        (
+            "NotANumber",
+            "`forward_inference` of NotANumber returns `action_dist_inputs` with values that are "
+            "not finite",
+            "class NotANumber",
+        ),
         ("WrongName", "names `critic`, which the module does not have", "class WrongName"),
         (
             "WithoutPolicy",
@@ -568,13 +626,18 @@ def test_a_class_with_targets_is_trained_evaluated_and_resumed_by_dqn(own, capsy
     assert not torch.equal(module.q.weight, module.target_q.weight)
 
 
+def paste_into_mended(own, error):
+    pastes = [problem.message.partition("\n")[2] for problem in error.problems]
+    with (own / "other_pkg.py").open("a") as file:
+        file.writelines(f"    {line}\n" for paste in pastes for line in paste.splitlines())
+
+
 def pasted(own, name, *typed):
     """Words of a class `Mended`: `name`, with the methods that errors hold pasted into it."""
     with pytest.raises(ContractError) as raised:
         Experiment.load(words(name, *typed)).require_model()
-    pastes = [problem.message.partition("\n")[2] for problem in raised.value.problems]
-    body = "".join(f"    {line}\n" for paste in pastes for line in f"{paste}\n".splitlines())
-    (own / "other_pkg.py").write_text(f"from own_pkg import *\n\nclass Mended({name}):\n{body}")
+    (own / "other_pkg.py").write_text(f"from own_pkg import *\n\nclass Mended({name}):\n")
+    paste_into_mended(own, raised.value)
     return ["model=custom", "model.path=other_pkg.Mended", "logger=none", *typed]
 
 
@@ -587,6 +650,23 @@ SMALL = [
     "algorithm.train_ratio=0.1",
     "env.kwargs.max_episode_steps=30",
 ]
+
+
+def test_what_is_pasted_for_tqc_has_quantiles_and_says_what_to_import(own):
+    pasted(own, "Actor", "env=pendulum", "algorithm=tqc", "model.config={acts: squashed}")
+    text = (own / "other_pkg.py").read_text()
+    assert "squeeze" not in text
+    assert "nn.Linear(…, 25)" in text
+    assert "def make_target_networks(self):    # import copy" in text
+
+
+def test_fewer_quantiles_than_tqc_leaves_out_are_refused(own):
+    typed = pasted(own, "Actor", "env=pendulum", "algorithm=tqc", "model.config={acts: squashed}")
+    with (own / "other_pkg.py").open("a") as file:
+        file.write("    def get_train_action_dist_cls(self):\n")
+        file.write("        return SquashedGaussianDistribution\n")
+    with pytest.raises(ContractError, match="has 1 of the quantiles that tqc learns by"):
+        Experiment.load(typed).require_model()
 
 
 @pytest.mark.parametrize(
@@ -605,10 +685,9 @@ def test_methods_pasted_for_critics_and_targets_train_are_evaluated_and_resumed(
     config = f"model.config={{acts: {acts}, quantiles: {quantiles}}}"
     typed = pasted(own, "Actor", f"algorithm={algorithm}", f"env={env}", config, *SMALL)
     if distribution:
-        with pytest.raises(ContractError, match=f"{algorithm} learns from .*{distribution}"):
+        with pytest.raises(ContractError, match=f"learns from .*{distribution}") as raised:
             Experiment.load(typed).require_model()
-        with (own / "other_pkg.py").open("a") as file:
-            file.write(f"    def get_train_action_dist_cls(self):\n        return {distribution}\n")
+        paste_into_mended(own, raised.value)
         sys.modules.pop("other_pkg")
     assert main(["train", *typed, "--run-dir", "run"]) == 0
     at_the_end = re.findall(r"return (\S+) ± ", capsys.readouterr().out)[-1]
@@ -645,6 +724,49 @@ ACTS = "model.config={acts: squashed}"
 def test_what_critics_of_real_actions_cannot_be_learnt_by_is_refused(own, name, typed, message):
     problem = problem_of(name, "env=pendulum", ACTS, *typed)
     assert message in problem.message
+
+
+@pytest.mark.parametrize(
+    ("typed", "path", "fix"),
+    [
+        (["algorithm=dqn", "algorithm.num_atoms=51"], "algorithm.num_atoms", None),
+        (["algorithm=dqn", "algorithm.dueling=false"], "algorithm.dueling", None),
+        (["algorithm=dqn", "algorithm.noisy=true"], "algorithm.noisy", None),
+        (["algorithm=dqn", "algorithm.v_max=9.0"], "algorithm.v_max", None),
+        (["algorithm=rainbow"], "algorithm.noisy", "algorithm=dqn"),
+        (["experiment=cartpole_rainbow"], "algorithm.v_max", "algorithm=dqn"),
+        (
+            ["env=pendulum", "algorithm=sac", "algorithm.n_critics=4"],
+            "algorithm.n_critics",
+            None,
+        ),
+        (
+            ["env=pendulum", "algorithm=tqc", "algorithm.n_quantiles=7"],
+            "algorithm.n_quantiles",
+            None,
+        ),
+    ],
+)
+def test_a_setting_that_only_shapes_a_composed_head_is_refused(own, typed, path, fix):
+    name = "Critics" if "env=pendulum" in typed else "Targeted"
+    with pytest.raises(ContractError) as raised:
+        Experiment.load(words(name, *typed)).require_model()
+    problem = next(problem for problem in raised.value.problems if problem.path == path)
+    assert f"and {name} has layers of its own" in problem.message
+    assert "(built in)" in problem.origin if fix else problem.origin.endswith("(command line)")
+    line, _, old = problem.fix.partition("   in place of ")
+    assert shlex.split(line) == [fix or f"~{path}"]
+    kept = [word for word in typed if f"`{word}`" != old]
+    mended = Experiment.load(words(name, *kept, *shlex.split(line)))
+    assert not mended.config.algorithm.head_problems(name)
+    assert mended.custom_model
+
+
+def test_no_tuned_file_says_what_a_hand_written_module_has_layers_for(own):
+    experiment = Experiment.load(words("Critics", "env=pendulum", "algorithm=tqc"))
+    assert experiment.custom_model
+    composed = Experiment.load(["experiment=pendulum_tqc"])
+    assert composed.config.algorithm.n_critics == 2
 
 
 REAL = spaces.Box(-1, 1, (1,), np.float32)
@@ -701,13 +823,27 @@ def test_critics_of_both_kinds_of_action_have_a_value_for_each_choice():
         ("Drawing", "draws its actions where it explores, and dqn explores by itself"),
         ("NoCopy", "shares weights with what it copies"),
         (
+            "NoPairs",
+            "NoPairs must return pairs of modules from `get_target_network_pairs`, "
+            "[(network, copy)], and returns list of nothing",
+        ),
+        ("NotPairs", "[(network, copy)], and returns tuple of Linear, Linear"),
+        ("Swapped", "has a `forward_target` that does not use the copies"),
+        ("Unused", "has a `forward_target` that does not use the copies"),
+        ("OtherShapes", "a Linear whose weights are of other shapes than those of the Linear"),
+        ("Detached", "Detached returns from `compute_q_values` what has no gradient, and dqn"),
+        (
+            "NotFinite",
+            "`compute_q_values` of NotFinite returns `qf_preds` with values that are not finite",
+        ),
+        (
             "OneValue",
             "`compute_q_values` of OneValue must return `qf_preds`: expected (*B, 2), given (2, 1)",
         ),
     ],
 )
 def test_what_dqn_cannot_learn_from_is_refused_before_training(own, name, message):
-    with pytest.raises(ContractError) as raised:
+    with pytest.raises(ComposerError) as raised:
         Experiment.load(words(name, *DQN)).require_model()
     assert message in raised.value.problems[0].message
 
@@ -725,7 +861,9 @@ def test_what_dqn_cannot_learn_from_is_refused_before_training(own, name, messag
             "`compute_values` of Column must return `vf_preds`: expected (*B,), where *B is (2,)",
         ),
         ("Remembers", "carries a state from step to step"),
-        ("WithoutGradient", "computes nothing that has a gradient"),
+        ("WithoutGradient", "returns from `forward_train` what has no gradient, and ppo learns"),
+        ("DetachedPolicy", "returns from `forward_train` what has no gradient, and ppo learns"),
+        ("DetachedValues", "returns from `compute_values` what has no gradient, and ppo learns"),
     ],
 )
 def test_what_the_algorithm_cannot_learn_from_is_refused_before_training(own, name, message):

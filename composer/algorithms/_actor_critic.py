@@ -41,6 +41,7 @@ class ActorCriticConfig(OffPolicyConfig):
     """Hyperparameters of a policy and critics that learn from a replay."""
 
     critic_trains_shared = True
+    head_fields = ("n_critics",)
 
     replay: ReplayConfig = ReplayConfig(capacity=1_000_000)
     batch_size: Size = 256

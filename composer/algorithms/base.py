@@ -37,6 +37,8 @@ class AlgorithmConfig(DescentConfig, Family, family="algorithm"):
     """The distributions that it can train; None where any will do."""
     critic_trains_shared: ClassVar[bool] = False
     """A trunk that actor and critic share is trained by the critic's loss alone."""
+    head_fields: ClassVar[tuple[str, ...]] = ()
+    """Fields that are nothing but defaults of the heads that Composer composes."""
 
     gamma: Discount = 0.99
     """Discount factor of the return."""
@@ -60,7 +62,8 @@ class AlgorithmConfig(DescentConfig, Family, family="algorithm"):
         problems = [
             Problem(
                 f"{self.type} requires {api.label()}, which {module_class.__name__} lacks: add "
-                f"`{api.signature}`, for instance\n{api.paste_for(module_class, required)}"
+                f"`{api.signature}`, for instance\n"
+                + api.paste_for(module_class, self.type, required)
             )
             for api in sorted(lacking, key=lambda api: api.label())
         ]
@@ -68,6 +71,17 @@ class AlgorithmConfig(DescentConfig, Family, family="algorithm"):
             problems += self.step_problems(module_class.__name__)
         if problems:
             raise ContractError(*problems)
+
+    def head_problems(self, who: str) -> list[Problem]:
+        """The problems of settings that a class with layers of its own would ignore."""
+        rule = (
+            f"it is the default of a head that Composer composes, and {who} has layers of its own"
+        )
+        return [
+            Problem(rule, path=f"algorithm.{name}", value=value, fix=f"~algorithm.{name}")
+            for name, value in self.altered().items()
+            if name in self.head_fields
+        ]
 
     def step_problems(self, who: str) -> list[Problem]:
         """The problem of a part that learns from single steps, where transitions are longer."""

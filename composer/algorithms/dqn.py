@@ -35,6 +35,8 @@ class DQNConfig(OffPolicyConfig):
 
     type: Literal["dqn"] = "dqn"
 
+    head_fields = ("dueling", "num_atoms", "v_min", "v_max", "noisy")
+
     lr: LearningRate = 5e-4
     max_grad_norm: Positive | None = 10.0
     double: bool = True

@@ -23,6 +23,8 @@ class TQCConfig(SoftConfig):
 
     type: Literal["tqc"] = "tqc"
 
+    head_fields = ("n_critics", "n_quantiles")
+
     n_critics: Size = 5
     """The head's default: critics whose quantiles are thrown together."""
     n_quantiles: Annotated[int, Field(gt=1)] = 25

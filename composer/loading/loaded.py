@@ -143,6 +143,8 @@ class Loaded:
         """The line to type where the mistake is: a word, or a line of a user's file."""
         key, _, text = (problem.fix or "").partition("=")
         right, wrong = parts_of(key), parts_of(problem.path)
+        if problem.fix == (takes_away := f"~{problem.path}"):
+            return self._plain_option(wrong) or for_shell(takes_away)
         if not text or not re.fullmatch(r"[\w.\[\]]+", key):
             return problem.fix
         if self._in_file(wrong) or (wrong[-1] == "type" and self._in_file(wrong[:-1])):
@@ -157,6 +159,17 @@ class Loaded:
         group = key.replace(".", "/")
         is_option = group in self.read.files.base and re.fullmatch(r"\w+", text)
         return f"{group}={text}" if is_option else problem.fix
+
+    def _plain_option(self, parts: Parts) -> str | None:
+        """The option named as its type, where another of it, `algorithm=rainbow`, was chosen and
+        no word says the value.
+        """
+        group, tag = "/".join(parts[:-1]), at(self.data, (*parts[:-1], "type"))
+        is_other = tag != self.choices.get(group) and tag in self.read.files.options(group)
+        if not is_other or self.origins.word(parts) is not None:
+            return None
+        chosen = self.read.chosen.get(group)
+        return f"{group}={tag}" + (f"   in place of `{chosen.word}`" if chosen else "")
 
     def _without(self, problem: Problem) -> str | None:
         """The line that takes away what was said, where nothing could be said instead."""

@@ -14,6 +14,7 @@ from composer.apis import API, known_apis
 from composer.catalog.catalog import Catalog
 from composer.composition import resolved
 from composer.devices import require_device
+from composer.errors import ContractError
 from composer.importing import find_class
 from composer.masks import mask_key
 from composer.model_config import CustomModelConfig
@@ -39,7 +40,7 @@ class CustomModel:
     Raises:
         ConfigError: If there is no such class, or it is not an RLModule.
         CompositionError: If a space cannot be used, or the algorithm cannot act in it.
-        ContractError: If the class lacks what the algorithm requires.
+        ContractError: If the class lacks what the algorithm requires, or would ignore a setting.
     """
 
     config: CustomModelConfig
@@ -58,6 +59,8 @@ class CustomModel:
             object.__setattr__(self, "algorithm", algorithm)
             with self.own_code.telling("said what it offers"):
                 algorithm.require(module_class)
+            if ignored := algorithm.head_problems(module_class.__name__):
+                raise ContractError(*ignored)
 
     @functools.cached_property
     def module_class(self) -> type[RLModule]:

@@ -2,7 +2,8 @@
 
 import copy
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -29,6 +30,7 @@ from composer.distributions.base import (
     Distribution,
     DistributionConfig,
 )
+from composer.distributions.greedy import GreedyDistribution
 from composer.errors import ContractError, ModuleError
 from composer.masks import free_mask, mask_key
 from composer.module.io_specs import Bound, TensorSpec, flat, misfits
@@ -43,6 +45,7 @@ from composer.spaces import (
     choice_counts,
     describe,
     leaf_spaces,
+    leaves,
     map_structure,
     misfit,
     to_tensors,
@@ -50,6 +53,8 @@ from composer.spaces import (
 
 ROWS = 2
 """Observations that a module is tried on: one would hide a lost axis."""
+LARGE = 1e6
+"""Beyond it an observation, which is drawn from all its space, may overflow."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +121,10 @@ def _act(module: RLModule, code: OwnCode, without: str) -> Step:
     for deterministic, how in ((True, "acted"), (False, "explored")):
         with code.telling(how + without):
             step = module.act(obs, deterministic=deterministic, action_mask=mask)
+            if step.dist_inputs is not None:
+                phase = "inference" if deterministic else "exploration"
+                who = f"`forward_{phase}` of {code.module_class.__name__}"
+                _require_finite(step.dist_inputs, who, Columns.ACTION_DIST_INPUTS, obs)
             if wrong := misfit(module.action_space, step.env_actions, "the action", axes=1):
                 raise ModuleError(wrong)
             steps.append(step)
@@ -161,8 +170,8 @@ class _Audition:
         if explores_by_itself and drawn is not None and drawn.any():
             self.refuse(
                 f"draws its actions where it explores, and {by} explores by itself: let "
-                "`get_train_action_dist_cls` return a distribution of the best one, for instance "
-                "`composer.distributions.greedy.GreedyDistribution`"
+                "`get_train_action_dist_cls` return a distribution of the best one, for instance\n"
+                + _paste(GreedyDistribution)
             )
         obs, mask = _example(module)
         columns = {
@@ -182,12 +191,8 @@ class _Audition:
             ordered = sorted(asked, key=lambda api: api.label())
             learnt = [CHECKS[api](self).sum() for api in ordered if api in CHECKS]
             loss = sum(term for term in learnt if term.requires_grad)
-            if not isinstance(loss, Tensor):
-                self.refuse(
-                    f"computes nothing that has a gradient, and {by} learns by gradients: it needs "
-                    "parameters, and a `_forward` without `torch.no_grad()` or `.detach()`"
-                )
-            loss.backward()
+            if isinstance(loss, Tensor):
+                loss.backward()
 
     @functools.cached_property
     def distribution(self) -> Apart:
@@ -198,13 +203,23 @@ class _Audition:
     def require(self, method: str, given: Mapping[str, Any], **specs: TensorSpec) -> None:
         """Refuses what a method returned for the batch, unless it is as the specs say."""
         bound: Bound = {"*B": ((ROWS,), Columns.OBS)}
+        name, by = self.code.module_class.__name__, self.algorithm.type
         if wrong := list(misfits(flat(specs), given, bound)):
-            name, by = self.code.module_class.__name__, self.algorithm.type
             raise ContractError(
                 *(
                     f"`{method}` of {name} must return {words}; {by} learns from it"
                     for words in wrong
                 )
+            )
+        for column in specs:
+            _require_finite(given[column], f"`{method}` of {name}", column, self.batch[Columns.OBS])
+
+    def require_gradient(self, method: str, values: Tensor) -> None:
+        """Refuses what a method returned, if nothing can be learnt by it."""
+        if not values.requires_grad:
+            self.refuse(
+                f"returns from `{method}` what has no gradient, and {self.algorithm.type} learns "
+                "by gradients: it needs parameters, and neither `torch.no_grad()` nor `.detach()`"
             )
 
     def refuse(self, what: str) -> NoReturn:
@@ -221,6 +236,7 @@ def _check_policy(audition: _Audition) -> Tensor:
             f"log-probability: return `{Columns.ACTION_DIST_INPUTS}` too, or alone"
         )
     audition.require("forward_train", audition.out, action_dist_inputs=TensorSpec("*B, inputs"))
+    audition.require_gradient("forward_train", audition.out[Columns.ACTION_DIST_INPUTS])
     if not audition.algorithm.uses_log_probs:
         return audition.out[Columns.ACTION_DIST_INPUTS]
     distribution = audition.distribution.distribution
@@ -244,6 +260,7 @@ def _check_values(audition: _Audition) -> Tensor:
     for method, values in given.items():
         if values is not None or method == "compute_values":
             audition.require(method, {Columns.VF_PREDS: values}, vf_preds=TensorSpec("*B"))
+    audition.require_gradient("compute_values", computed)
     return computed
 
 
@@ -258,6 +275,8 @@ def _check_q_values(audition: _Audition, method: str = "compute_q_values") -> Te
     several = has_actor and isinstance(values, Tensor) and values.dim() == 3
     shape = f"n_critics, *B, {n}" if several else f"*B, {n}"
     audition.require(method, given, qf_preds=TensorSpec(shape))
+    if method == "compute_q_values":
+        audition.require_gradient(method, given[Columns.QF_PREDS])
     return given[Columns.QF_PREDS]
 
 
@@ -273,11 +292,16 @@ def _check_action_values(audition: _Audition, method: str = "compute_action_valu
     last = f", {n}" if n else ", n_quantiles" if is_distributional else ""
     audition.require(method, given, qf_preds=TensorSpec(f"n_critics, *B{last}"))
     values = given[Columns.QF_PREDS]
-    if method == "compute_action_values":
-        gradient = values.requires_grad and torch.autograd.grad(
-            values.sum(), actions, retain_graph=True, allow_unused=True
+    dropped = getattr(audition.algorithm, "top_quantiles_to_drop_per_net", 0)
+    if is_distributional and values.shape[-1] <= dropped:
+        audition.refuse(
+            f"has {values.shape[-1]} of the quantiles that {audition.algorithm.type} learns by, of "
+            f"which it leaves out the {dropped} highest: `{method}` returns more for each critic"
         )
-        if not gradient or gradient[0] is None:
+    if method == "compute_action_values":
+        audition.require_gradient(method, values)
+        gradient = torch.autograd.grad(values.sum(), actions, retain_graph=True, allow_unused=True)
+        if gradient[0] is None:
             audition.refuse(
                 f"gives values that do not depend on the actions, and {audition.algorithm.type} "
                 f"follows their gradient: `{method}` reads `{Columns.ACTIONS}`, `(*B, A)`"
@@ -286,24 +310,81 @@ def _check_action_values(audition: _Audition, method: str = "compute_action_valu
 
 
 def _check_targets(audition: _Audition) -> Tensor:
-    """What the copies say of the observations."""
+    """What the copies say of the observations, and otherwise when they are others."""
+    copies = _copies(audition)
+    with torch.no_grad(), seeded(0):
+        before = _said_by_targets(audition)
+    with torch.no_grad(), seeded(0), _scrambled(copies):
+        after = _said_by_targets(audition)
+    if any(torch.equal(one, other) for one, other in zip(before, after, strict=True)):
+        audition.refuse(
+            "has a `forward_target` that does not use the copies: those that "
+            "`get_target_network_pairs` returns, [(network, copy)], each copy behind its network"
+        )
+    return before[-1]
+
+
+def _copies(audition: _Audition) -> list[nn.Module]:
+    """The slower copies of networks, each once what it copies has been looked at."""
     module: Any = audition.module
-    for network, target in module.get_target_network_pairs():
+    pairs = module.get_target_network_pairs()
+    listed = list(pairs) if isinstance(pairs, list | tuple) else [pairs]
+    if not listed or not all(map(_is_pair, listed)):
+        found = ", ".join(type(item).__name__ for item in listed) or "nothing"
+        audition.refuse(
+            "must return pairs of modules from `get_target_network_pairs`, "
+            f"[(network, copy)], and returns {type(pairs).__name__} of {found}"
+        )
+    for network, target in listed:
         if any(own is new for own in target.parameters() for new in network.parameters()):
             audition.refuse(
                 "gives as a target network one that shares weights with what it copies: "
                 "`copy.deepcopy` it in `make_target_networks`"
             )
-    required, algorithm = audition.algorithm.required_apis(), audition.algorithm
+        if _shapes(network) != _shapes(target):
+            audition.refuse(
+                f"gives as a target network a {type(target).__name__} whose weights are of other "
+                f"shapes than those of the {type(network).__name__} that it copies"
+            )
+    return [target for _, target in listed]
+
+
+def _is_pair(item: object) -> bool:
+    parts = list(item) if isinstance(item, list | tuple) else []
+    return len(parts) == 2 and all(isinstance(part, nn.Module) for part in parts)
+
+
+def _shapes(module: nn.Module) -> list[list[torch.Size]]:
+    return [[tensor.shape for tensor in all_()] for all_ in (module.parameters, module.buffers)]
+
+
+def _said_by_targets(audition: _Audition) -> list[Tensor]:
+    """All that an algorithm asks the copies for."""
+    module: Any = audition.module
+    required, algorithm, said = audition.algorithm.required_apis(), audition.algorithm, []
     if any(algorithm.heads()[role].acts and role == "policy" for role in algorithm.targets()):
         given = module.forward_target({Columns.OBS: audition.batch[Columns.OBS]})
         spec = TensorSpec(("*B", audition.out[Columns.ACTION_DIST_INPUTS].shape[-1]))
         audition.require("forward_target", given, action_dist_inputs=spec)
+        said.append(given[Columns.ACTION_DIST_INPUTS])
     if ContinuousQAPI in required:
-        return _check_action_values(audition, "forward_target")
+        return [*said, _check_action_values(audition, "forward_target")]
     if QNetAPI in required:
-        return _check_q_values(audition, "forward_target")
-    return next(iter(module.forward_target(audition.batch).values()))
+        return [*said, _check_q_values(audition, "forward_target")]
+    return [*said, next(iter(module.forward_target(audition.batch).values()))]
+
+
+@contextmanager
+def _scrambled(modules: list[nn.Module]) -> Iterator[None]:
+    """Meanwhile their parameters are others; gradients of what was computed before stay."""
+    own = [(p, p.data) for module in modules for p in module.parameters()]
+    for parameter, data in own:
+        parameter.data = data + 0.01 * torch.randn_like(data)
+    try:
+        yield
+    finally:
+        for parameter, data in own:
+            parameter.data = data
 
 
 def _check_own_losses(audition: _Audition) -> Tensor:
@@ -361,15 +442,31 @@ def _require_trainable(
         fitting = [_of_zeros(c.bind(space)) for c in configs if c.refusal(space) is None]
         if type(part) not in map(type, fitting):
             names = " or ".join(f"`{type(d).__module__}.{type(d).__name__}`" for d in fitting)
+            paste = f", for instance\n{_paste(type(fitting[0]))}" if not parts[1:] else ""
             raise ContractError(
                 f"{code.module_class.__name__} has a {type(part).__name__} for {describe(space)}, "
                 f"and {algorithm.type} learns from {names}: let `get_train_action_dist_cls` return "
-                "that"
+                f"that{paste}"
             )
+
+
+def _require_finite(values: Tensor, who: str, column: str, obs: Nested) -> None:
+    """Refuses NaN and infinity, but where observations themselves are so large."""
+    if values.isfinite().all() or any((leaf.double().abs() > LARGE).any() for leaf in leaves(obs)):
+        return
+    raise ModuleError(f"{who} returns `{column}` with values that are not finite: nan or inf")
 
 
 def _of_zeros(maker: ActionDistribution) -> Distribution:
     return maker(torch.zeros(1, maker.inputs_dim))
+
+
+def _paste(distribution: type[Distribution]) -> str:
+    """A method that brings a distribution."""
+    return (
+        "def get_train_action_dist_cls(self):\n"
+        f"    return {distribution.__name__}    # from {distribution.__module__}"
+    )
 
 
 def _size(module: nn.Module) -> int:
