@@ -285,15 +285,12 @@ class _Request:
             column = _column(head)
             other = role if column is None else first.setdefault(column, role)
             if other != role:
-                own = role in HeadConfig.tags()
                 problems.append(
                     Problem(
                         f"heads `{other}` and `{role}` both give {column}; name one of them",
                         path=f"model.heads.{role}",
                         value=head.type,
-                        fix=line(f"model.heads.{role}.type", role)
-                        if own
-                        else entry_line(f"model.heads.{other}", _said(head)),
+                        fix=_one_head(other, role, head),
                     )
                 )
         if problems:
@@ -540,6 +537,19 @@ def _completed(head: HeadConfig, default: HeadConfig | None) -> HeadConfig:
         return head
     own = {name: getattr(head, name) for name in head.model_fields_set}
     return default.model_copy(update=own)
+
+
+def _one_head(other: str, role: str, head: HeadConfig) -> str:
+    """The line by which one head alone gives what two do: the role's own type, where that
+    gives something else, or the head in the place of the other.
+    """
+    own = HeadConfig.members[role] if role in HeadConfig.tags() else None
+    if own is not None and getattr(own, "column", None) != _column(head):
+        return line(f"model.heads.{role}.type", role)
+    place, said = f"model.heads.{other}", {"type": head.type, **_said(head)}
+    if head.type == other or len(said) == 1:
+        return entry_line(place, said)
+    return line(place, said)
 
 
 def _column(head: HeadConfig) -> str | None:

@@ -33,6 +33,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError, core_schema
 
 from composer.errors import ConfigError, Problem, did_you_mean, nearest_first, shown
+from composer.incomplete import lacking, place_of
 from composer.problems import invalid_keys, problems_of, told_child
 from composer.problems import invalid_value as invalid_value
 
@@ -165,7 +166,7 @@ class Family(Config):
 
     def __new__(cls, **data: object) -> Self:
         """Calling a root makes the member that `type` names."""
-        made = cls.member(data.get("type", cls.default_type)) if cls is cls.root else cls
+        made = cls.member(data.get("type", cls.default_type)) if cls is cls.root else cls.whole()
         return object.__new__(made)
 
     def __init_subclass__(
@@ -220,18 +221,25 @@ class Family(Config):
 
     @classmethod
     def tags(cls) -> tuple[str, ...]:
-        """All known types, plugins included."""
+        """All types that can be chosen, plugins included."""
         load_entry_points()
         for tag in cls._built_in():
             importlib.import_module(f"{cls._package()}.{tag}")
-        return tuple(sorted(cls.members))
+        return tuple(sorted(tag for tag, member in cls.members.items() if not member.lacks()))
+
+    @classmethod
+    @functools.cache
+    def lacks(cls) -> str | None:
+        """What the member lacks of what its family asks for, in words; None where nothing."""
+        return lacking(cls)
 
     @classmethod
     def member(cls, tag: object) -> builtins.type[Self]:
         """The class of a type.
 
         Raises:
-            ConfigError: Where no member has the type; lists the types, the nearest first.
+            ConfigError: Where no member has the type; lists the types, the nearest first. Where the
+                member is not whole; names what it lacks.
         """
         if isinstance(tag, str):
             if tag not in cls.members and tag in cls._built_in():
@@ -239,8 +247,21 @@ class Family(Config):
             if tag not in cls.members:
                 load_entry_points()
             if tag in cls.members:
-                return cls.members[tag]
+                return cls.members[tag].whole()
         raise ConfigError(cls.unknown(tag))
+
+    @classmethod
+    def whole(cls) -> builtins.type[Self]:
+        """The class itself.
+
+        Raises:
+            ConfigError: Where it lacks what its family asks for.
+        """
+        if lacks := cls.lacks():
+            message = f"the {cls.family} {cls.__module__}.{cls.__name__} lacks {lacks}"
+            tag = cls.model_fields["type"].default
+            raise ConfigError(Problem(message, value=tag, fix=place_of(cls)))
+        return cls
 
     @classmethod
     def unknown(cls, tag: object) -> Problem:

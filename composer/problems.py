@@ -62,7 +62,12 @@ def invalid_keys(*errors: tuple[str, object, Problem], kind: str = "value") -> V
                 type=PydanticCustomError(
                     "problem",
                     "{message}",
-                    {"message": problem.message, "valid": problem.valid, "kind": kind},
+                    {
+                        "message": problem.message,
+                        "valid": problem.valid,
+                        "fix": problem.fix,
+                        "kind": kind,
+                    },
                 ),
                 loc=(key,) if key else (),
                 input=value,
@@ -132,6 +137,8 @@ def _problem(details: Any, wrong: Wrong) -> Problem:
         fix = _child_line(wrong) if is_child else _renamed(wrong, nearest(str(loc[-1]), valid))
     elif kind == "unnamed":
         fix = wrong.fix(((*loc, "type"), tag) for tag in valid)
+    elif context.get("fix"):
+        fix = context["fix"]
     else:
         close = nearest(value, valid) if isinstance(value, str) else None
         fix = wrong.fix([(loc, close)], meant=True) if close else None
@@ -148,6 +155,7 @@ def _candidates(
     yield from ((loc, form) for form in other_forms(value))
     yield from _default(wrong, loc)
     yield from ((loc, number) for number in nearest_numbers(value, context))
+    yield from _default_type(wrong)
     key = loc[-1] if loc else None  # a part whose type is its name
     yield from ((loc, name) for name in sorted(valid, key=lambda name: name != key))
     yield from _outer_default(wrong)
@@ -161,6 +169,13 @@ def _default(wrong: Wrong, loc: Loc) -> Iterator[tuple[Loc, object]]:
     field = owner.model_fields.get(str(loc[-1])) if loc else None
     if field is not None and not field.is_required():
         yield loc, _plain(field.get_default(call_default_factory=True))
+
+
+def _default_type(wrong: Wrong) -> Iterator[tuple[Loc, object]]:
+    """The type that a part has where nothing is said."""
+    for loc, default in _outer_default(wrong):
+        if wrong.loc == (*loc, "type") and isinstance(default, Mapping):
+            yield wrong.loc, default["type"]
 
 
 def _to_give(wrong: Wrong) -> str | None:

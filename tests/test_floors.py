@@ -12,7 +12,7 @@ ROOT = Path(composer.__file__).parent
 # From the top. A file imports from lines above its own, from what stands to its left on its
 # line, and from its own package.
 FLOORS = [
-    ["errors", "places", "fixes", "problems", "config", "importing"],
+    ["errors", "places", "fixes", "problems", "incomplete", "config", "importing"],
     ["spaces", "masks", "columns", "devices", "seeds", "returns", "files"],
     ["layers", "modes", "noisy", "running_norm", "composites"],
     ["distributions"],

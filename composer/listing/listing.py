@@ -130,9 +130,12 @@ def _parts(root: Any, group: str, asked: Asked) -> Callable[[Listing], Iterator[
     """Rows of a family's members, and of the YAML files that preset one."""
 
     def rows(listing: Listing) -> Iterator[Row]:
-        tags = root.tags()
-        for tag in tags:
-            member = root.members[tag]
+        root.tags()  # knows them all from now on
+        for tag, member in sorted(root.members.items()):
+            if lacks := member.lacks():
+                what = f"not valid: it lacks {lacks}"
+                yield {"name": tag, "what": what, **asked(None), "origin": home(member)}
+                continue
             is_whole = not any(field.is_required() for field in member.model_fields.values())
             try:
                 about = asked(member.parse({}) if is_whole else None)
@@ -143,7 +146,7 @@ def _parts(root: Any, group: str, asked: Asked) -> Callable[[Listing], Iterator[
                 ) from error
             yield {"name": tag, "what": summary(member), **about, "origin": home(member)}
         for option, file in listing.files(group).items():
-            if option not in tags:
+            if option not in root.members:
                 yield from _preset(listing, root, group, option, file, asked)
 
     return rows

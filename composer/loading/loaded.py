@@ -60,7 +60,7 @@ class Loaded:
         group = "/".join(parts_of(owner))
         if group.startswith(f"{LOGGER}/"):
             group = LOGGER
-        if key == "type" and parts in self.origins.named:
+        if key == "type" and parts in self.origins.named and problem.valid:
             return self._unknown_option(placed, group)
         path = owner if key == "type" else problem.path
         if (name := self._option_in_file(placed, path)) is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from composer.errors import ComposerError, ModuleError, Problem, line_to_type, nearest
 from composer.importing import own_line
+from composer.incomplete import place_of
 from composer.module.settings import MissingSettingError
 
 PATH = "model.path"
@@ -72,12 +73,7 @@ class OwnCode:
 
     def _place(self, error: Exception) -> str | None:
         """Where to mend it: the innermost line of the class's file that raised, else the class."""
-        if line := own_line(error, self._file):
-            return line
-        with suppress(OSError, TypeError):  # the source is not there
-            line = inspect.getsourcelines(self.module_class)[1]
-            return f"{self._file}:{line}    class {self.module_class.__name__}"
-        return None
+        return own_line(error, self._file) or place_of(self.module_class)
 
     @property
     def _file(self) -> str | None:
