@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from composer.cli.main import main
+from composer.cli.resume import resumable
 
 QUICK = [
     "total_steps=500",
@@ -263,3 +264,9 @@ def test_the_help_of_resume_suggests_words_that_resume_takes(run, capsys):
     others = [word for word in words if not word.startswith("total_steps=")]  # 2e6 takes long
     assert len(others) == len(words) - 1
     assert resumed(capsys, run, *others, "total_steps=900")[0] == 0
+
+
+@pytest.mark.parametrize("path", ["algorithm.num_atoms", "algorithm.n_critics", "algorithm.critic"])
+def test_a_setting_of_an_algorithm_that_shapes_the_model_stays(path):
+    assert not resumable(path)
+    assert resumable("algorithm.lr")

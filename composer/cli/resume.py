@@ -1,10 +1,12 @@
 """`composer resume`: goes on with a run from one of its checkpoints, by default the latest."""
 
 import argparse
+import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from composer.algorithms.base import AlgorithmConfig
 from composer.cli.checkpoints import find, overridden, require_whole
 from composer.cli.running import train
 from composer.comparison import ABSENT, Difference, differences
@@ -26,8 +28,8 @@ RESUMABLE = (
     "env.num_envs",
     "env.vectorization",
 )
-"""Settings that may differ from those the run began with, but for those of `KINDS`."""
-KINDS = ("algorithm.type", "algorithm.optimiser.type")
+"""Settings that may differ from those the run began with, but for `KINDS` and those of heads."""
+KINDS = ("algorithm.type", "algorithm.optimiser.type", "algorithm.critic")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -85,6 +87,14 @@ def _problems(changes: Iterable[Difference], taken: int, finished: bool) -> Iter
 
 def resumable(path: str) -> bool:
     """Whether a run that has begun may go on with another value there."""
-    return path not in KINDS and any(
+    fixed = path in KINDS or path in _of_heads()
+    return not fixed and any(
         path == allowed or path.startswith(f"{allowed}.") for allowed in RESUMABLE
     )
+
+
+@functools.cache
+def _of_heads() -> frozenset[str]:
+    """Settings of algorithms that are defaults of heads: of the model that has been built."""
+    members = (AlgorithmConfig.members[tag] for tag in AlgorithmConfig.tags())
+    return frozenset(f"algorithm.{name}" for member in members for name in member.head_fields)
