@@ -270,7 +270,8 @@ def test_lines_with_override_come_last(conf):
     ("text", "path", "fix"),
     [
         ("env: [1]\n", "env", "env: {type: …}"),
-        ("catalog: {observation: [1]}\n", "catalog.observation", "observation: {image_actor_critic: …}"),
+        ("catalog: {observation: [1]}\n",
+         "catalog.observation", "observation: {image_actor_critic: …}"),
         ("defaults: [override /model: separate]\nmodel: {trunks: {critic: [1]}}\n",
          "model.trunks.critic", "critic: {}"),
     ],
