@@ -204,6 +204,12 @@ class _Audition:
         """Refuses what a method returned for the batch, unless it is as the specs say."""
         bound: Bound = {"*B": ((ROWS,), Columns.OBS)}
         name, by = self.code.module_class.__name__, self.algorithm.type
+        if not isinstance(given, Mapping):
+            columns = ", ".join(f"`{column}`" for column in specs)
+            raise ContractError(
+                f"`{method}` of {name} must return a mapping with {columns}, not "
+                f"{type(given).__name__}"
+            )
         if wrong := list(misfits(flat(specs), given, bound)):
             raise ContractError(
                 *(
@@ -270,7 +276,7 @@ def _check_q_values(audition: _Audition, method: str = "compute_q_values") -> Te
     """
     given = getattr(audition.module, method)(audition.batch)
     n = sum(category_counts(audition.module.action_space))
-    values = given.get(Columns.QF_PREDS)
+    values = given.get(Columns.QF_PREDS) if isinstance(given, Mapping) else None
     has_actor = PolicyAPI in audition.algorithm.required_apis()
     several = has_actor and isinstance(values, Tensor) and values.dim() == 3
     shape = f"n_critics, *B, {n}" if several else f"*B, {n}"
@@ -392,7 +398,10 @@ def _check_own_losses(audition: _Audition) -> Tensor:
     module: Any = audition.module
     losses = module.compute_self_supervised_loss(audition.batch, audition.out)
     by_name = losses if isinstance(losses, Mapping) else {}
-    shapes = {name: tuple(loss.shape) for name, loss in by_name.items()}
+    shapes = {
+        name: tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+        for name, loss in by_name.items()
+    }
     if not shapes or any(shapes.values()):
         found = shapes or f"{type(losses).__name__} of {losses}"
         audition.refuse(
