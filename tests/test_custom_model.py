@@ -927,6 +927,66 @@ def test_a_type_alone_is_told_the_preset_that_says_it_all(own, typed, fix):
 # --- what a module may be
 
 
+@pytest.mark.parametrize(
+    ("method", "returned", "algorithm", "message"),
+    [
+        (
+            "_forward",
+            {"actions": np.zeros(2, int)},
+            "ppo",
+            "`forward_inference` of Mistaken must return `actions`: expected tensors, given nd",
+        ),
+        ("_forward", {"actions": "left"}, "ppo", "`actions`: expected tensors, given str"),
+        (
+            "_forward",
+            {"action_dist_inputs": 3},
+            "ppo",
+            "`action_dist_inputs`: expected a tensor of floats, given int",
+        ),
+        (
+            "_forward",
+            {"action_dist_inputs": torch.zeros(2, 2, dtype=torch.int64)},
+            "ppo",
+            "expected a tensor of floats, given torch.int64",
+        ),
+        (
+            "get_train_action_dist_cls",
+            "categorical",
+            "ppo",
+            "`get_train_action_dist_cls` of Mistaken must return a subclass of Distribution, or an "
+            "ActionDistribution, not categorical (str)",
+        ),
+        (
+            "compute_self_supervised_loss",
+            {"own": 0.5},
+            "ppo",
+            "returns scalars by name, {name: ()}, here {'own': 'float'}",
+        ),
+        (
+            "compute_q_values",
+            torch.zeros(2, 2),
+            "dqn",
+            "`compute_q_values` of Mistaken must return a mapping with `qf_preds`, not Tensor",
+        ),
+        (
+            "forward_target",
+            torch.zeros(2, 2),
+            "dqn",
+            "`forward_target` of Mistaken must return a mapping with `qf_preds`, not Tensor",
+        ),
+    ],
+)
+def test_what_is_of_another_type_is_told_with_its_method(own, method, returned, algorithm, message):
+    name = "Targeted" if algorithm == "dqn" else "Mine"
+    model = Experiment.load(words(name, f"algorithm={algorithm}")).custom_model
+    returns = {method: lambda self, *_, **__: returned}
+    wrong = type("Mistaken", (model.module_class,), returns)
+    with pytest.raises(ComposerError) as raised:
+        model_of(wrong, algorithm=model.algorithm).trial  # noqa: B018
+    (problem,) = raised.value.problems
+    assert message in problem.message
+
+
 class Custom(RLModule):
     """Takes any observation; acts in Discrete(2)."""
 

@@ -34,7 +34,7 @@ FLOORS = [
     ["algorithms"],
     ["catalog", "composition"],
     ["module.specs", "module.multi", "module.checkpoint"],
-    ["module.own_code", "module.trial", "module.custom"],
+    ["module.own_code", "module.audition", "module.trial", "module.custom"],
     ["environments", "loggers", "executors", "training"],
     ["loading"],
     ["engines.base", "experiment", "checking", "comparison"],

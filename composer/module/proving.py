@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 import torch
+from torch import Tensor
 
 from composer.columns import Columns
 from composer.errors import ModuleError, Problem, did_you_mean, nearest_first
 from composer.module.io_specs import Bound, Specs, flat, misfits
 from composer.module.space_specs import space_specs
-from composer.spaces import misfit
+from composer.spaces import leaves, misfit
 
 Phase = Literal["train", "exploration", "inference"]
 MISTAKES = (RuntimeError, TypeError, ValueError, LookupError, AttributeError)
@@ -74,8 +75,22 @@ def prove(module: Any, phase: Phase, batch: Any, kwargs: Mapping[str, Any]) -> d
     require(module, "input", phase, batch, bound)
     out = forward(batch, **kwargs)
     require(module, "output", phase, out, bound)
+    _require_tensors(module, phase, out)
     module.proven.add(phase)
     return out
+
+
+def _require_tensors(module: Any, phase: Phase, out: Mapping[str, Any]) -> None:
+    """Refuses what is acted by, where it is no tensor."""
+    told = f"`forward_{phase}` of {type(module).__name__} must return"
+    inputs, actions = out.get(Columns.ACTION_DIST_INPUTS), out.get(Columns.ACTIONS)
+    if inputs is not None and not (isinstance(inputs, Tensor) and inputs.is_floating_point()):
+        found = inputs.dtype if isinstance(inputs, Tensor) else type(inputs).__name__
+        column = Columns.ACTION_DIST_INPUTS
+        raise ModuleError(f"{told} `{column}`: expected a tensor of floats, given {found}")
+    found = [type(leaf).__name__ for leaf in leaves(actions) if not isinstance(leaf, Tensor)]
+    if actions is not None and found:
+        raise ModuleError(f"{told} `{Columns.ACTIONS}`: expected tensors, given {found[0]}")
 
 
 def blame(module: Any, phase: Phase, batch: Any, error: Exception) -> None:

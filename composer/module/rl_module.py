@@ -21,7 +21,7 @@ from composer.apis import (
 )
 from composer.columns import Columns
 from composer.distributions.base import ActionDistribution, Distribution, map_actions
-from composer.errors import CheckpointError, ModuleError, did_you_mean
+from composer.errors import CheckpointError, ModuleError, did_you_mean, shown
 from composer.files import (
     atomic_directory,
     read_json,
@@ -367,16 +367,21 @@ class RLModule(nn.Module):
         """What makes the distribution of a phase from `action_dist_inputs`.
 
         Raises:
-            ModuleError: If there is no such phase.
+            ModuleError: If there is no such phase, or the method returns no distribution.
         """
-        makers = {
-            "train": self.get_train_action_dist_cls,
-            "exploration": self.get_exploration_action_dist_cls,
-            "inference": self.get_inference_action_dist_cls,
-        }
         require_phase(phase)
-        made = makers[phase]()
-        return made if isinstance(made, ActionDistribution) else made.for_space(self.action_space)
+        name = f"get_{phase}_action_dist_cls"
+        made = getattr(self, name)()
+        if isinstance(made, type) and issubclass(made, Distribution):
+            return made.for_space(self.action_space)
+        if not isinstance(made, ActionDistribution):
+            if getattr(type(self), name) is getattr(RLModule, name):
+                name = "get_train_action_dist_cls"  # which it calls
+            raise ModuleError(
+                f"`{name}` of {type(self).__name__} must return a subclass of "
+                f"Distribution, or an ActionDistribution, not {shown(made)} ({type(made).__name__})"
+            )
+        return made
 
     def act(
         self,
