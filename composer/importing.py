@@ -20,7 +20,13 @@ Cure = Callable[[BaseException], str | None]
 """What to type where an import failed."""
 
 
-def find_class(path: str, base: type[T], at: str, cure: Cure = lambda _: None) -> type[T]:
+def find_class(
+    path: str,
+    base: type[T],
+    at: str,
+    cure: Cure = lambda _: None,
+    fits: Callable[[type[T]], bool] = lambda _: True,
+) -> type[T]:
     """The class at `package.module.ClassName`.
 
     Args:
@@ -28,6 +34,7 @@ def find_class(path: str, base: type[T], at: str, cure: Cure = lambda _: None) -
         base: What it must be a subclass of.
         at: Where the configuration says so.
         cure: What to type where the module cannot be imported.
+        fits: Whether a class can be offered in the place of one that is not there.
 
     Raises:
         ConfigError: There is no such module or class, or it is not one of `base`.
@@ -37,25 +44,62 @@ def find_class(path: str, base: type[T], at: str, cure: Cure = lambda _: None) -
         rule = "a class is named by its dotted path, `package.module.ClassName`"
         meant = re.sub(r"\.py\b", "", path.removeprefix("./")).replace(":", ".").replace("/", ".")
         is_near = "." in meant and meant != path and _is_dotted(meant)
-        raise ConfigError(Problem(rule, at, path, fix=_line(at, meant if is_near else None)))
-    module = import_module(module_name, path, at, cure)
+        inside = _classes(_imported(meant), base) if _is_dotted(meant) else {}
+        fitting = [each for each, found in inside.items() if fits(found)]
+        fix = _line(at, meant if is_near and not inside else next(iter(fitting), None))
+        raise ConfigError(Problem(rule, at, path, valid=tuple(inside), fix=fix))
+
+    def leads_into_class(error: BaseException) -> str | None:
+        outer = _class_above(module_name, base)
+        return cure(error) or (_line(at, outer) if outer else None)
+
+    module = import_module(module_name, path, at, leads_into_class)
     found = getattr(module, name, None)
+    if found is None and hasattr(module, "__path__"):
+        found = _imported(path)
     if isinstance(found, type) and issubclass(found, base):
         return found
-    others = [
-        f"{module_name}.{key}"
-        for key, value in vars(module).items()
-        if isinstance(value, type) and issubclass(value, base) and value is not base
-    ]
-    close = closest(path, others)
+    others = _classes(found if isinstance(found, ModuleType) else module, base)
+    fitting = [each for each, other in others.items() if fits(other)]
+    names = {each.rpartition(".")[2]: each for each in others}
+    close = tuple(names[each] for each in closest(name, names)) if found is None else ()
     what = f"{base.__module__.partition('.')[0]}.{base.__name__}"
     message = (
         f"`{module_name}` has no `{name}`{f'; did you mean `{close[0]}`?' if close else ''}"
         if found is None
         else f"`{path}` is not a subclass of `{what}`"
     )
-    fix = _line(at, close[0] if close else None)
+    fix = _line(at, next(iter([*close, *fitting]), None))
     raise ConfigError(Problem(message, at, path, valid=close or tuple(others), fix=fix))
+
+
+def _classes(module: ModuleType | None, base: type[T]) -> dict[str, type[T]]:
+    """The subclasses that a module has, by their dotted paths."""
+    if module is None:
+        return {}
+    return {
+        f"{module.__name__}.{name}": found
+        for name, found in vars(module).items()
+        if isinstance(found, type) and issubclass(found, base) and found is not base
+    }
+
+
+def _imported(name: str) -> ModuleType | None:
+    """A module, if it can be imported."""
+    with contextlib.suppress(ConfigError):
+        return import_module(name, name, "")
+    return None
+
+
+def _class_above(path: str, base: type) -> str | None:
+    """The class that a path leads into: `mods.Policy` of `mods.Policy.x`."""
+    while path:
+        outer, _, name = path.rpartition(".")
+        found = getattr(sys.modules.get(outer), name, None)
+        if isinstance(found, type) and issubclass(found, base):
+            return path
+        path = outer
+    return None
 
 
 def _is_dotted(path: str) -> bool:

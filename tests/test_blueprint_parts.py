@@ -77,6 +77,11 @@ def test_a_part_that_does_not_fit_is_refused_with_its_name(parts, message):
     assert problem.path == f"parts[{next(iter(parts))!r}]"
 
 
+def test_parts_that_are_no_mapping_are_refused():
+    with pytest.raises(CompositionError, match="by the name of a node, a mapping"):
+        compose(spaces.Box(-1, 1, (4,)), spaces.Discrete(2)).build(parts=["main.encoder"])
+
+
 def test_every_part_that_does_not_fit_is_told_at_once():
     with pytest.raises(CompositionError) as raised:
         compose(VECTOR, TWO, algorithm="ppo").build(

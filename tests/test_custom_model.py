@@ -476,6 +476,32 @@ def test_a_class_that_is_not_there_is_told_the_nearest(own, path, message, fix):
     Experiment.load(["model=custom", problem.fix]).require_model()
 
 
+@pytest.mark.parametrize(
+    "path", ["choices.NotModule", "choices", "choices.Zzz", "nested.choices", "choices.py"]
+)
+def test_where_no_class_is_named_the_first_that_fits_is_offered(own, path):
+    (own / "nested").mkdir()
+    (own / "nested" / "__init__.py").touch()
+    code = "from own_pkg import NoCritic as A, Mine as B\n\nclass NotModule: ...\n"
+    for directory in (own, own / "nested"):
+        (directory / "choices.py").write_text(code)
+    with pytest.raises(ComposerError) as raised:
+        Experiment.load(["model=custom", f"model.path={path}"]).require_model()
+    (problem,) = raised.value.problems
+    module = path if path == "nested.choices" else "choices"
+    assert problem.valid == (f"{module}.A", f"{module}.B")
+    assert problem.fix == f"model.path={module}.B"
+    Experiment.load(["model=custom", problem.fix]).require_model()
+
+
+def test_where_a_module_has_no_class_none_is_offered(own):
+    (own / "empty_mod.py").touch()
+    for path in ("empty_mod", "empty_mod.Zzz"):
+        with pytest.raises(ComposerError) as raised:
+            Experiment.load(["model=custom", f"model.path={path}"]).require_model()
+        assert raised.value.problems[0].fix == "model.path=…"
+
+
 def test_a_module_with_no_near_name_is_looked_for_elsewhere(own):
     with pytest.raises(ComposerError, match="--config-dir DIR") as raised:
         Experiment.load(["model=custom", "model.path=zzz.Mine"]).require_model()
@@ -486,6 +512,7 @@ def test_what_lies_inside_a_class_is_no_module(own):
     with pytest.raises(ComposerError, match="'own_pkg' is not a package") as raised:
         Experiment.load(["model=custom", "model.path=own_pkg.Mine.setup"]).require_model()
     assert "did you mean" not in str(raised.value)
+    assert raised.value.problems[0].fix == "model.path=own_pkg.Mine"
 
 
 def test_a_module_beside_the_configuration_directory_is_found_from_elsewhere(own, monkeypatch):

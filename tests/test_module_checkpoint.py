@@ -10,7 +10,7 @@ from gymnasium import spaces
 from torch import nn
 
 from composer import Columns, RLModule, RLModuleSpec, compose
-from composer.errors import CheckpointError, ModuleError
+from composer.errors import CheckpointError, CompositionError, ModuleError
 from composer.files import atomic_directory
 from composer.module.composed import ComposedRLModule
 
@@ -283,3 +283,47 @@ def test_a_component_is_restored_from_a_module_whose_other_parts_differ(tmp_path
         module.restore_from_path(path)
     with pytest.raises(ModuleError, match="has no part `man`; did you mean `main`"):
         module.restore_from_path(path, component="man")
+
+
+def test_a_full_module_is_loaded_without_what_only_training_needs(tmp_path):
+    full = compose(VECTOR, TWO, algorithm="ppo").build()
+    full.save_to_path(tmp_path / "it")
+    acting = RLModule.from_checkpoint(tmp_path / "it", inference_only=True)
+    assert acting.inference_only
+    assert not hasattr(acting, "value")
+    own, given = acting.state_dict(), full.state_dict()
+    assert own.keys() < given.keys()
+    assert all(torch.equal(own[name], given[name]) for name in own)
+
+
+def test_a_module_that_only_learns_is_loaded_to_act(tmp_path):
+    mine(learner_only=True).save_to_path(tmp_path / "it")
+    acting = Mine.from_checkpoint(tmp_path / "it", inference_only=True)
+    assert (acting.inference_only, acting.learner_only) == (True, False)
+
+
+def test_the_directory_of_a_run_is_told_its_newest_checkpoint(tmp_path):
+    for step in ("step_000000000001", "step_000000000002"):
+        mine().save_to_path(tmp_path / "run" / "checkpoints" / step / "module")
+    with pytest.raises(CheckpointError, match="the directory of a run") as raised:
+        Mine.from_checkpoint(tmp_path / "run")
+    path = raised.value.problems[0].fix
+    assert path == str(tmp_path / "run" / "checkpoints" / "step_000000000002")
+
+
+def test_loading_no_part_is_refused(tmp_path):
+    mine().save_to_path(tmp_path / "it")
+    with pytest.raises(ModuleError, match="no part is named") as raised:
+        mine().restore_from_path(tmp_path / "it", component=[])
+    assert raised.value.problems[0].fix == "component='policy'"
+
+
+@pytest.mark.parametrize("given", [3, "width", ["width"]])
+def test_settings_that_are_no_mapping_are_refused(given):
+    with pytest.raises(ModuleError, match="settings are given by name"):
+        Mine(VECTOR, TWO, model_config=given)
+
+
+def test_an_environment_in_the_place_of_its_space_is_told_the_space():
+    with pytest.raises(CompositionError, match=r"for instance env\.action_space"):
+        compose(VECTOR, object())

@@ -387,3 +387,10 @@ def test_values_of_a_sweep_that_were_mistyped_are_told_as_a_sweep(words, sweep):
         jobs(words)
     assert raised.value.problems[0].fix == sweep
     assert len(jobs(shlex.split(sweep))) == 2
+
+
+def test_the_directory_of_a_run_is_told_what_takes_it(tmp_path):
+    (tmp_path / "experiment.json").touch()
+    with pytest.raises(ComposerError, match="is the directory of a run, which `eval`") as raised:
+        load([str(tmp_path)])
+    assert raised.value.problems[0].fix == f"composer eval {tmp_path}"

@@ -13,7 +13,7 @@ from composer.apis import API, TargetNetworkAPI
 from composer.blueprint.cost import count_parameters, fitting_in_memory
 from composer.blueprint.explain import explained
 from composer.blueprint.nodes import AuxiliaryNode, CombineNode, EncoderNode, HeadNode, Node
-from composer.blueprint.parts import Altered, inside, require_fitting
+from composer.blueprint.parts import Altered, inside, replacements, require_fitting
 from composer.blueprint.text import plain
 from composer.config import Config, Listed
 from composer.devices import require_device
@@ -175,7 +175,7 @@ class Blueprint(Config):
                 or one's own does not fit.
         """
         require_device(device)
-        given = dict(parts or {})
+        given = replacements(parts)
         kept = [
             node
             for node in self.nodes

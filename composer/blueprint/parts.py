@@ -33,6 +33,19 @@ class Altered:
         return {**self.blueprint.to_data(), REPLACED: classes}
 
 
+def replacements(parts: Mapping[str, nn.Module] | None) -> dict[str, nn.Module]:
+    """The parts that are given, by the name of a node.
+
+    Raises:
+        CompositionError: If they are no mapping.
+    """
+    if not isinstance(parts, Mapping | None):
+        rule = "parts are torch modules by the name of a node, a mapping"
+        example = "parts={'main.encoder': my_encoder}"
+        raise CompositionError(Problem(rule, "parts", parts, fix=example))
+    return dict(parts or {})
+
+
 def require_fitting(parts: Mapping[str, nn.Module], nodes: Sequence[Node]) -> None:
     """Runs each part once in the place of its node.
 

@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override
@@ -91,6 +92,9 @@ def _together(words: Sequence[str]) -> Problem:
 def _alone(word: str, files: ConfigFiles) -> Problem:
     key, separator, value = word.partition("=")
     parts = word.split()
+    if word and Path(word, "experiment.json").is_file():
+        message = f"`{word}` is the directory of a run, which `eval`, `resume` and `diff` take"
+        return Problem(message, fix=f"composer eval {shlex.quote(word)}")
     if len(parts) > 1 and all(map(_is_readable, parts)):
         message = f"`{word}` is {len(parts)} words in one: quotes go around each"
         return Problem(message, fix=" ".join(map(for_shell, parts)))

@@ -18,7 +18,9 @@ from composer.spaces import space_from_data
 M = TypeVar("M", bound=RLModule)
 
 
-def load_module(called_on: type[M], path: Path, trust: Sequence[str]) -> M:
+def load_module(
+    called_on: type[M], path: Path, trust: Sequence[str], inference_only: bool = False
+) -> M:
     """The module in a directory; see `RLModule.from_checkpoint`."""
     directory = module_directory(path)
     data = read_json(directory / "module.json")
@@ -27,6 +29,8 @@ def load_module(called_on: type[M], path: Path, trust: Sequence[str]) -> M:
             f"{directory} has format {data['format']}; this version of Composer reads "
             f"{MODULE_FORMAT}"
         )
+    if inference_only:
+        data |= {"inference_only": True, "learner_only": False}
     module = _composed(data) if "blueprint" in data else _hand_written(called_on, data, trust)
     if not isinstance(module, called_on):
         raise CheckpointError(

@@ -65,7 +65,14 @@ class CustomModel:
     @functools.cached_property
     def module_class(self) -> type[RLModule]:
         """The class that the path names."""
-        return find_class(self.config.path, RLModule, PATH)
+        return find_class(self.config.path, RLModule, PATH, fits=self._fits)
+
+    def _fits(self, module_class: type[RLModule]) -> bool:
+        """Whether the class offers what the algorithm requires."""
+        if self.algorithm is None or self.algorithm.refusal(self.action_space):
+            return True
+        required = self.algorithm.resolve(self.action_space).required_apis()
+        return all(module_class.offers(api) for api in required)
 
     @property
     def own_code(self) -> OwnCode:

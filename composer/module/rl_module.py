@@ -21,7 +21,7 @@ from composer.apis import (
 )
 from composer.columns import Columns
 from composer.distributions.base import ActionDistribution, Distribution, map_actions
-from composer.errors import CheckpointError, ModuleError, did_you_mean, shown
+from composer.errors import CheckpointError, ModuleError, Problem, did_you_mean, shown
 from composer.files import (
     atomic_directory,
     read_json,
@@ -107,7 +107,7 @@ class RLModule(nn.Module):
         super().__init__()
         self.observation_space = observation_space
         self.action_space = action_space
-        self.model_config = Settings(model_config or {})
+        self.model_config = Settings.of(model_config)
         self.inference_only = inference_only
         self.learner_only = learner_only
         self._catalog = catalog
@@ -649,20 +649,24 @@ class RLModule(nn.Module):
         write_tensors(directory / "weights.safetensors", self.state_dict())
 
     @classmethod
-    def from_checkpoint(cls, path: str | Path, trust: Sequence[str] = ()) -> Self:
+    def from_checkpoint(
+        cls, path: str | Path, trust: Sequence[str] = (), inference_only: bool = False
+    ) -> Self:
         """The module that `save_to_path` wrote, or that lies inside a checkpoint.
 
         Args:
             path: The directory, or a trainer's checkpoint that holds it as `module/`.
             trust: Packages whose code a hand-written module may be imported from. The class this
                 is called on, Composer and installed plugins are trusted anyway.
+            inference_only: Leave out what only training needs, whatever was written.
 
         Raises:
             CheckpointError: If it is damaged, or names code that is not trusted.
         """
         from composer.module.checkpoint import load_module
 
-        return load_module(cls, Path(path), (trust,) if isinstance(trust, str) else tuple(trust))
+        trusted = (trust,) if isinstance(trust, str) else tuple(trust)
+        return load_module(cls, Path(path), trusted, inference_only)
 
     def restore_from_path(
         self, path: str | Path, component: str | Sequence[str] | None = None
@@ -685,7 +689,10 @@ class RLModule(nn.Module):
             return
         parts = [component] if isinstance(component, str) else list(component)
         own, given = Weights.of("this model", self.recipe(), self.state_dict()), read_weights(path)
-        if problems := list(loading_problems(own, given, parts)):
+        problems = list(loading_problems(own, given, parts))
+        if not parts:
+            problems = [Problem("no part is named; leave `component` out to load them all")]
+        if problems:
             right = loadable(own, given, parts)
             fix = f"component={(right if right[1:] else right[0])!r}" if right else None
             raise ModuleError(*(replace(problem, fix=fix) for problem in problems))
@@ -784,8 +791,12 @@ def module_directory(path: Path) -> Path:
     """The directory that `save_to_path` wrote, its files checked: `path`, or `module` inside it.
 
     Raises:
-        CheckpointError: If there is none, or a file is missing, cut short or edited.
+        CheckpointError: If there is none, or a file is missing, cut short or edited; of a run's
+            directory, names its newest checkpoint.
     """
+    if saved := sorted(path.glob("checkpoints/step_*/module")):
+        rule = f"{path} is the directory of a run; a module is loaded from one of its checkpoints"
+        raise CheckpointError(Problem(rule, fix=str(saved[-1].parent)))
     if (path / "module" / "module.json").exists():
         verify_directory(path)
         return path / "module"

@@ -47,7 +47,7 @@ def require_usable(space: gym.Space, what: str) -> None:
     if not isinstance(space, gym.Space):
         raise CompositionError(
             f"the {what} space is {space!r}; it must be a gymnasium.Space, for instance "
-            "env.observation_space"
+            f"env.{what}_space"
         )
     space_class(space)
     inner = inner_spaces(space)
