@@ -421,6 +421,7 @@ def demanding(plugins):
 
     class Demanding(AlgorithmConfig):
         type: Literal["demanding"] = "demanding"
+        driver = "on_policy"
 
         def required_apis(self):
             return frozenset({PolicyAPI, ValueFunctionAPI})

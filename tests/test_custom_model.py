@@ -852,7 +852,7 @@ def test_critics_of_both_kinds_of_action_have_a_value_for_each_choice():
         (
             "NoPairs",
             "NoPairs must return pairs of modules from `get_target_network_pairs`, "
-            "[(network, copy)], and returns list of nothing",
+            "[(network, copy)], and returns nothing",
         ),
         ("NotPairs", "[(network, copy)], and returns tuple of Linear, Linear"),
         ("Swapped", "has a `forward_target` that does not use the copies"),

@@ -187,6 +187,15 @@ def test_a_plugin_that_holds_others_of_its_family_is_in_the_schema():
         children: Frozen[AutoOr[EncoderConfig]] = FrozenDict()
         first: AutoOr[EncoderConfig] = Auto()
 
+        def refusal(self, space):
+            return None
+
+        def out_dim(self, space):
+            return 1
+
+        def build(self, space):
+            raise NotImplementedError
+
     schema = json_schema("model/encoder")
     good = {"type": "nested", "children": {"a": "nested", "b": {"children": {"c": "auto"}}}}
     assert mistakes(schema, good) == []

@@ -394,3 +394,8 @@ def test_the_directory_of_a_run_is_told_what_takes_it(tmp_path):
     with pytest.raises(ComposerError, match="is the directory of a run, which `eval`") as raised:
         load([str(tmp_path)])
     assert raised.value.problems[0].fix == f"composer eval {tmp_path}"
+
+
+def test_a_word_that_is_too_long_for_the_name_of_a_file_is_told():
+    with pytest.raises(ConfigError, match="cannot be read"):
+        Experiment.load(["x" * 5000])

@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,10 +90,16 @@ def _together(words: Sequence[str]) -> Problem:
     )
 
 
+def _is_run(word: str) -> bool:
+    with suppress(OSError):  # a name may be too long for one
+        return Path(word, "experiment.json").is_file()
+    return False
+
+
 def _alone(word: str, files: ConfigFiles) -> Problem:
     key, separator, value = word.partition("=")
     parts = word.split()
-    if word and Path(word, "experiment.json").is_file():
+    if word and _is_run(word):
         message = f"`{word}` is the directory of a run, which `eval`, `resume` and `diff` take"
         return Problem(message, fix=f"composer eval {shlex.quote(word)}")
     if len(parts) > 1 and all(map(_is_readable, parts)):

@@ -252,14 +252,11 @@ def _check_targets(audition: Audition) -> Tensor:
 
 def _copies(audition: Audition) -> list[nn.Module]:
     """The slower copies of networks, each once what it copies has been looked at."""
-    module: Any = audition.module
-    pairs = module.get_target_network_pairs()
-    listed = list(pairs) if isinstance(pairs, list | tuple) else [pairs]
-    if not listed or not all(map(_is_pair, listed)):
-        found = ", ".join(type(item).__name__ for item in listed) or "nothing"
+    listed = audition.module.target_pairs()
+    if not listed:
         audition.refuse(
             "must return pairs of modules from `get_target_network_pairs`, "
-            f"[(network, copy)], and returns {type(pairs).__name__} of {found}"
+            "[(network, copy)], and returns nothing"
         )
     for network, target in listed:
         if any(own is new for own in target.parameters() for new in network.parameters()):
@@ -273,11 +270,6 @@ def _copies(audition: Audition) -> list[nn.Module]:
                 f"shapes than those of the {type(network).__name__} that it copies"
             )
     return [target for _, target in listed]
-
-
-def _is_pair(item: object) -> bool:
-    parts = list(item) if isinstance(item, list | tuple) else []
-    return len(parts) == 2 and all(isinstance(part, nn.Module) for part in parts)
 
 
 def _shapes(module: nn.Module) -> list[list[torch.Size]]:

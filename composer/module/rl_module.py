@@ -163,11 +163,29 @@ class RLModule(nn.Module):
         self.make_target_networks()
         if self.inference_only:  # they are dropped
             return
-        pairs = self.get_target_network_pairs()
+        pairs = self.target_pairs()
         shared = {part for network, _ in pairs for part in network.modules()}
         copied = (part for _, copy in pairs for part in learners(copy))
         self._copies = [part for part in copied if part not in shared]
         self._settle()
+
+    def target_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
+        """Networks with their slower copies, of a module that has some.
+
+        Raises:
+            ModuleError: If `get_target_network_pairs` returns something else.
+        """
+        assert isinstance(self, TargetNetworkAPI)
+        pairs: Any = self.get_target_network_pairs()
+        listed = list(pairs) if isinstance(pairs, list | tuple) else [pairs]
+        if not all(map(_is_pair, listed)):
+            found = ", ".join(type(item).__name__ for item in listed)
+            raise ModuleError(
+                f"{type(self).__name__} must return pairs of modules from "
+                f"`get_target_network_pairs`, [(network, copy)], and returns "
+                f"{type(pairs).__name__} of {found}"
+            )
+        return listed
 
     # --- hooks
 
@@ -778,6 +796,11 @@ class RLModule(nn.Module):
     def _learners(self) -> list[nn.Module]:
         still = self._still()
         return [part for part in learners(self) if part not in still]
+
+
+def _is_pair(item: object) -> bool:
+    parts = list(item) if isinstance(item, list | tuple) else []
+    return len(parts) == 2 and all(isinstance(part, nn.Module) for part in parts)
 
 
 def read_weights(path: str | Path) -> Weights:
