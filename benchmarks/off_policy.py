@@ -60,7 +60,7 @@ def sb3_updates(name: str) -> Callable[[int], object]:
     make = getattr(stable_baselines3, name.upper())
     env = gym.make(env_id)
     model = make(
-        "MlpPolicy", env, batch_size=256, learning_starts=10 * FILLED, policy_kwargs=NETS,
+        "MlpPolicy", env, batch_size=256, learning_starts=10 * FILLED, policy_kwargs=dict(NETS),
         device="cpu", seed=0, **options,
     )  # fmt: skip
     model.learn(FILLED)
