@@ -243,19 +243,6 @@ class ActorCritic(OffPolicyAlgorithm, Generic[C]):
         self.updates = int(numbers["updates"])
 
 
-def goals(values: Tensor, batch: Batch) -> Tensor:
-    """R + γᵏ · value of what followed, unless the episode ended there.
-
-    Args:
-        values: `(B,)`, or several of each transition `(B, Z)`.
-        batch: Transitions.
-    """
-    names = (Columns.REWARDS, Columns.DISCOUNTS, Columns.TERMINATEDS)
-    shape = (-1, *[1] * (values.dim() - 1))
-    rewards, discounts, terminated = (batch[name].reshape(shape) for name in names)
-    return rewards + discounts * (1.0 - terminated.float()) * values
-
-
 def _behind(output: Tensor, module: nn.Module) -> dict[str, nn.Parameter]:
     """The trainable parameters that a tensor depends on, by name."""
     if not output.requires_grad:

@@ -1,8 +1,11 @@
-"""Slower copies of networks, and what they follow."""
+"""What values should be, and the slower copies of networks that say so."""
 
 import torch
+from torch import Tensor
 
+from composer.algorithms.base import Batch
 from composer.apis import TargetNetworkAPI
+from composer.columns import Columns
 
 
 def move_targets(module: TargetNetworkAPI, tau: float) -> None:
@@ -16,3 +19,16 @@ def move_targets(module: TargetNetworkAPI, tau: float) -> None:
         for network, copy in pairs:
             for own, new in zip(copy.buffers(), network.buffers(), strict=True):
                 own.copy_(new)
+
+
+def goals(values: Tensor, batch: Batch) -> Tensor:
+    """R + γᵏ · value of what followed, unless the episode ended there.
+
+    Args:
+        values: `(B,)`, or several of each transition `(B, Z)`.
+        batch: Transitions.
+    """
+    names = (Columns.REWARDS, Columns.DISCOUNTS, Columns.TERMINATEDS)
+    shape = (-1, *[1] * (values.dim() - 1))
+    rewards, discounts, terminated = (batch[name].reshape(shape) for name in names)
+    return rewards + discounts * (1.0 - terminated.float()) * values

@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 from composer.algorithms._auxiliary import own_losses, summed
-from composer.algorithms._targets import move_targets
+from composer.algorithms._targets import goals, move_targets
 from composer.algorithms.base import Batch, OffPolicyAlgorithm, OffPolicyConfig
 from composer.apis import APIs, QNetAPI, TargetNetworkAPI
 from composer.columns import Columns
@@ -172,7 +172,7 @@ class DQN(OffPolicyAlgorithm):
             goal = target[Columns.QF_PREDS].gather(-1, best)
             errors = each.detach().mean(-1)
         else:
-            goal = self._goal(target[Columns.QF_PREDS].gather(-1, best).mean(-1), batch)
+            goal = goals(target[Columns.QF_PREDS].gather(-1, best).mean(-1), batch)
             goal = goal.unsqueeze(-1).expand_as(q)
             is_huber = self.config.loss == "huber"
             of = torch.nn.functional.smooth_l1_loss if is_huber else torch.nn.functional.mse_loss
@@ -181,11 +181,6 @@ class DQN(OffPolicyAlgorithm):
         self.errors = errors
         loss = (batch[Columns.WEIGHTS] * each.mean(-1)).mean()
         return loss, [q.detach().mean(), goal.mean(), errors.mean()]
-
-    def _goal(self, values: Tensor, batch: Mapping[str, Any]) -> Tensor:
-        """R + γᵏ · value of what followed, unless the episode ended there; `(B,)`."""
-        going_on = 1.0 - batch[Columns.TERMINATEDS].float()
-        return batch[Columns.REWARDS] + batch[Columns.DISCOUNTS] * going_on * values
 
     def _greedy(self, values: Tensor, mask: Tensor | None) -> Tensor:
         """Where each branch's best choice stands among all, `(B, branches)`."""
@@ -208,7 +203,7 @@ class DQN(OffPolicyAlgorithm):
     ) -> Tensor:
         """Of the online distribution to the target's, laid over the atoms; `(B, branches)`."""
         log_probs = _at(out["qf_logits"], taken).log_softmax(-1)
-        moved = self._goal(target["atoms"], _columns(batch))  # (B, Z)
+        moved = goals(target["atoms"].expand(len(best), -1), batch)  # (B, Z)
         probs = projected(moved.unsqueeze(1), _at(target["qf_probs"], best), out["atoms"])
         return -(probs * log_probs).sum(-1)
 
@@ -228,12 +223,6 @@ class DQN(OffPolicyAlgorithm):
 def _at(values: Tensor, places: Tensor) -> Tensor:
     """Values `(B, n, Z)` at places `(B, branches)` → `(B, branches, Z)`."""
     return values.gather(1, places.unsqueeze(-1).expand(-1, -1, values.shape[-1]))
-
-
-def _columns(batch: Mapping[str, Any]) -> dict[str, Tensor]:
-    """What a goal is made of, as columns `(B, 1)`."""
-    names = (Columns.TERMINATEDS, Columns.REWARDS, Columns.DISCOUNTS)
-    return {name: batch[name].unsqueeze(-1) for name in names}
 
 
 def projected(values: Tensor, probs: Tensor, atoms: Tensor) -> Tensor:

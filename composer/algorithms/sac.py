@@ -10,8 +10,9 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from composer.algorithms._actor_critic import goals, unbounded
+from composer.algorithms._actor_critic import unbounded
 from composer.algorithms._soft import SoftActorCritic, SoftConfig
+from composer.algorithms._targets import goals
 from composer.algorithms.base import Batch
 from composer.apis import APIs, PolicyAPI, QNetAPI, TargetNetworkAPI
 from composer.columns import Columns

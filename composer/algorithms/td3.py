@@ -8,8 +8,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from composer.algorithms._actor_critic import ActorCritic, ActorCriticConfig, goals
-from composer.algorithms._targets import move_targets
+from composer.algorithms._actor_critic import ActorCritic, ActorCriticConfig
+from composer.algorithms._targets import goals, move_targets
 from composer.algorithms.base import Batch
 from composer.columns import Columns
 from composer.config import NotNegative, Size

@@ -6,8 +6,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from composer.algorithms._actor_critic import goals
 from composer.algorithms._soft import SoftActorCritic, SoftConfig
+from composer.algorithms._targets import goals
 from composer.algorithms.base import Batch
 from composer.columns import Columns
 from composer.config import Size

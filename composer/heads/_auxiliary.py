@@ -4,21 +4,18 @@ import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from composer.apis import IntrinsicRewardAPI, SelfSupervisedLossAPI
 from composer.columns import Columns
-from composer.config import Listed, Size
+from composer.config import Listed, NotNegative, Size
 from composer.heads.base import HeadConfig
 from composer.layers import Activation
 from composer.spaces import Nested
-
-NotNegative = Annotated[float, Field(ge=0.0)]
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from composer.columns import Columns
-from composer.config import Fraction, Listed, Size
+from composer.config import Fraction, Listed, NotNegative, Size
 from composer.heads._auxiliary import (
     AuxiliaryHeadConfig,
     ComposedIntrinsicReward,
-    NotNegative,
     PayingHead,
     Transition,
 )

@@ -120,9 +120,8 @@ class Optimiser:
             The norm of the gradient before it was clipped by it; 0 where it is not known.
         """
         self.torch.zero_grad(set_to_none=True)
-        unknown = torch.zeros(()) if loss is None else loss.new_zeros(())
         if not self.live:
-            return unknown
+            return _unknown(loss)
         if loss is not None:
             loss.backward(inputs=self.live if self.is_apart else None)
         for parameter in self.live if shares else ():
@@ -137,7 +136,7 @@ class Optimiser:
             limit = float("inf") if limit is None else limit
             norm = nn.utils.clip_grad_norm_(self.live, limit)
         else:
-            norm = unknown
+            norm = _unknown(loss)
         self.torch.step()
         return norm
 
@@ -173,6 +172,10 @@ class Optimiser:
         data = fresh.state_dict()
         data["state"] |= {places[self.named[name]]: state for name, state in states.items()}
         self.torch.load_state_dict(data)
+
+
+def _unknown(loss: Tensor | None) -> Tensor:
+    return torch.zeros(()) if loss is None else loss.new_zeros(())
 
 
 def _other(kind: str, name: str, given: Mapping[str, Tensor], own: frozenset[str]) -> str:
