@@ -213,6 +213,19 @@ def test_without_a_running_norm_nothing_is_observed(monkeypatch):
         driver.iterate(Elapsed())
 
 
+def test_off_policy_steps_that_count_are_observed_once_the_updates_are_done():
+    settings = {"type": "dqn", "learning_starts": 0, "rollout_steps": 8, "train_ratio": 1.0}
+    with trainer_of(normalised(COUNTER, algorithm=settings)) as trainer:
+        driver = trainer.driver
+        done, update, observe = [], driver.algorithm.update, driver.module.observe
+        driver.algorithm.update = lambda batch: done.append("update") or update(batch)
+        driver.module.observe = lambda obs: done.append(len(obs)) or observe(obs)
+        for _ in range(2):
+            done.clear()
+            steps = driver.iterate(Elapsed()).env_steps
+            assert done == ["update"] * steps + [steps]
+
+
 # state
 
 
