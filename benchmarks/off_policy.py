@@ -10,7 +10,8 @@ from composer.training.off_policy import OffPolicyDriver
 
 FILLED = 2_000
 """Environment steps in the replay before anything is measured."""
-UPDATES = 200
+UPDATES = 10
+"""In a round of the measurement."""
 NETS = {"net_arch": [256, 256]}
 SETTINGS: dict[str, tuple[str, list[str], dict[str, Any]]] = {
     "dqn": (

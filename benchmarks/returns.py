@@ -16,7 +16,7 @@ RESAMPLES = 10_000
 SETTINGS: dict[str, tuple[str, int, list[str], dict[str, Any]]] = {
     "dqn": (
         "CartPole-v1",
-        20_000,
+        50_000,
         [
             "env.num_envs=1",
             "model.encoder.hidden=[256,256]",
@@ -40,7 +40,7 @@ SETTINGS: dict[str, tuple[str, int, list[str], dict[str, Any]]] = {
             "train_freq": 256,
             "gradient_steps": 128,
             "target_update_interval": 256,
-            "exploration_fraction": 0.45,
+            "exploration_fraction": 0.18,
             "exploration_final_eps": 0.04,
             "policy_kwargs": {"net_arch": [256, 256]},
         },

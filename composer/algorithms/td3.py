@@ -51,7 +51,7 @@ class TD3(ActorCritic[TD3Config]):
 
     def __init__(self, config: TD3Config, module: RLModule, generator: torch.Generator) -> None:
         super().__init__(config, module, generator)
-        self.actor_loss = 0.0
+        self.actor_loss = torch.zeros((), device=module.device)
 
     def perturbed(self, step: Step, generator: torch.Generator | None) -> Step:
         """The policy's actions, and noise."""
@@ -72,14 +72,20 @@ class TD3(ActorCritic[TD3Config]):
         if self.updates % self.config.policy_delay == 0:
             actor_loss = self.policy_loss(batch)
             self.descend("actor", actor_loss)
-            self.actor_loss = float(actor_loss.detach())
+            self.actor_loss = actor_loss.detach()
             move_targets(self.targets, self.config.tau)
         elif self.shares:
             self.descend("actor")
-        names = ("critic_loss", "q_mean", "target_mean", "td_error", *own)
-        each = [loss.detach(), q.mean(), goal.mean(), self.errors.mean(), *own.values()]
-        values = dict(zip(names, torch.stack(each).tolist(), strict=True))
-        return {**values, "actor_loss": self.actor_loss, "lr": self.lr}
+        metrics = {
+            "critic_loss": loss.detach(),
+            "q_mean": q.mean(),
+            "target_mean": goal.mean(),
+            "td_error": self.errors.mean(),
+            **own,
+            "actor_loss": self.actor_loss,
+        }
+        values = torch.stack([*metrics.values()]).tolist()
+        return dict(zip(metrics, values, strict=True)) | {"lr": self.lr}
 
     def critic_loss(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Squared errors, summed over critics, their values and the goal; leaves `errors`."""
@@ -105,8 +111,8 @@ class TD3(ActorCritic[TD3Config]):
         return -self.q(obs, self.policy(obs).deterministic())[0].mean()
 
     def get_numbers(self) -> dict[str, Any]:
-        return super().get_numbers() | {"actor_loss": self.actor_loss}
+        return super().get_numbers() | {"actor_loss": float(self.actor_loss)}
 
     def set_numbers(self, numbers: Mapping[str, Any]) -> None:
         super().set_numbers(numbers)
-        self.actor_loss = float(numbers["actor_loss"])
+        self.actor_loss = torch.tensor(float(numbers["actor_loss"]), device=self.module.device)
