@@ -261,7 +261,8 @@ class SelfSupervisedLossAPI(API):
         Args:
             batch: At least `obs` and `next_obs`, nested as the space is, `(B, …)`, and `actions` as
                 they are kept: what was done between the two. After several steps, where the
-                algorithm's `n_step` is more than 1, `next_obs` is what was seen then.
+                algorithm's `n_step` is more than 1, `next_obs` is what was seen then. Of a module
+                with a memory `(B, T, …)`, and `loss_mask`, False at steps that do not count.
             out: What `forward_train` returned for the batch.
         """
 

@@ -20,6 +20,8 @@ class Columns:
     STATE_OUT = "state_out"
     NEXT_STATE_IN = "next_state_in"
     IS_FIRST = "is_first"
+    PREV_ACTIONS = "prev_actions"
+    PREV_REWARDS = "prev_rewards"
     LOSS_MASK = "loss_mask"
     EMBEDDINGS = "embeddings"
     ADVANTAGES = "advantages"

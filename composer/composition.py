@@ -19,6 +19,7 @@ from composer.blueprint.nodes import (
     EncoderNode,
     HeadNode,
     JointNode,
+    MemoryNode,
     Node,
     Reason,
 )
@@ -41,9 +42,11 @@ from composer.errors import (
 )
 from composer.fixes import entry_line, line
 from composer.heads._auxiliary import AuxiliaryHeadConfig
+from composer.heads._codes import normalised_space, widths
 from composer.heads.base import HeadConfig, OutputHeadConfig
 from composer.heads.policy import PolicyHeadConfig
 from composer.masks import mask_key
+from composer.memories.base import StatefulMemoryConfig
 from composer.model_config import ComposedModelConfig, ModelConfig, TrunkConfig
 from composer.module.composed import ComposedRLModule
 from composer.module.rl_module import RLModule
@@ -197,6 +200,7 @@ class _Request:
         nodes: list[Node] = []
         for name, trunk in read.items():
             nodes += self._encoder(name, trunk, laid_out, observed[name])
+            nodes += self._memory(name, trunk, nodes[-1].out_dim)
         widths = {node.name: node.out_dim for node in nodes}
         able = [role for role, (head, _) in heads.items() if head.acts]
         policies = [role for role in able if _column(heads[role][0]) == Columns.ACTION_DIST_INPUTS]
@@ -209,7 +213,11 @@ class _Request:
             detached = trunk in head.stop_gradient or (
                 head.side == "actor" and trunk in of_critics and self._actor_detaches
             )
-            given = _Given(role, f"{trunk}.encoder", widths[f"{trunk}.encoder"], detached, reason)
+            names = [f"{trunk}.memory", f"{trunk}.encoder"]
+            if isinstance(head, AuxiliaryHeadConfig):
+                del names[0]  # what it learns from one observation is no matter of time
+            source = next(name for name in names if name in widths)
+            given = _Given(role, source, widths[source], detached, reason)
             if isinstance(head, AuxiliaryHeadConfig):
                 nodes.append(given.auxiliary(head, observed[trunk].space, self.action_space))
             elif isinstance(head, OutputHeadConfig):
@@ -382,6 +390,27 @@ class _Request:
         if name != "main" and own is None and (name in laid_out or usual is not None):
             choice = self._laid_out(choice, as_main=usual is None)
         return encoder_nodes(f"{name}.encoder", observed, choice)
+
+    def _memory(self, name: str, trunk: TrunkConfig, features: int) -> list[Node]:
+        """The memory of a trunk, if it has one: its own, else what the main trunk has."""
+        own = trunk.memory
+        config = self.model.memory if own is None else own
+        if not isinstance(config, StatefulMemoryConfig):
+            return []
+        space = normalised_space(self.action_space)
+        taken = {"prev_action": sum(widths(space)), "prev_reward": 1}
+        columns = {"prev_action": Columns.PREV_ACTIONS, "prev_reward": Columns.PREV_REWARDS}
+        in_dim = features + sum(taken[each] for each in config.inputs)
+        return [
+            MemoryNode(
+                name=f"{name}.memory",
+                inputs=(f"{name}.encoder", *(columns[each] for each in config.inputs)),
+                in_dim=in_dim,
+                out_dim=config.out_dim(in_dim),
+                config=config,
+                reason=GIVEN,
+            )
+        ]
 
     def _laid_out(self, choice: Choice[EncoderConfig], *, as_main: bool) -> Choice[EncoderConfig]:
         """The choice for a trunk that the algorithm set beside `main`, with that as its reason."""

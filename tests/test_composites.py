@@ -180,7 +180,9 @@ def test_flatten_takes_every_leaf():
     space = spaces.Dict(a=spaces.Discrete(3, start=5), b=spaces.Tuple([spaces.Box(0, 1, (2, 2))]))
     blueprint = compose(space, ACTION, model={"encoder": {"type": "flatten", "hidden": []}})
     assert by_name(blueprint)["main.encoder"].out_dim == 3 + 4
-    features = blueprint.build().main({"a": torch.tensor([6]), "b": (torch.ones(1, 2, 2),)})
+    features = blueprint.build().main(
+        {"obs": {"a": torch.tensor([6]), "b": (torch.ones(1, 2, 2),)}}
+    )
     assert features.tolist() == [[0, 1, 0, 1, 1, 1, 1]]
 
 

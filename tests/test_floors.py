@@ -31,6 +31,7 @@ FLOORS = [
         "module.saved",
         "module.step",
         "module.rl_module",
+        "module.trunk",
         "module.composed",
     ],
     ["blueprint"],

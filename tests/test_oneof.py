@@ -68,7 +68,7 @@ def test_a_branch_is_set_by_its_index_or_in_a_list(children):
 def test_a_branch_that_nobody_drew_has_gradients_of_zero(drawn, other):
     space = spaces.OneOf([POINT, other])
     module = compose(space, ACTIONS).build()
-    features = module.main(drawing(space, *drawn))
+    features = module.main({"obs": drawing(space, *drawn)})
     assert features.isfinite().all()
     features.sum().backward()
     undrawn = "encoder.1." if drawn[0] == 0 else "encoder.0."
@@ -101,7 +101,7 @@ def test_the_same_value_in_another_branch_is_something_else():
     space = spaces.OneOf([POINT, POINT])
     module = compose(space, ACTIONS).build()
     point = np.zeros(2, np.float32)
-    one, other = module.main(to_tensors(batch(space, [(0, point), (1, point)])))
+    one, other = module.main({"obs": to_tensors(batch(space, [(0, point), (1, point)]))})
     assert not torch.allclose(one, other, atol=1e-3)
 
 

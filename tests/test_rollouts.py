@@ -111,11 +111,21 @@ def test_the_state_at_every_step_and_after_the_last_is_stored_detached():
     rollout = Rollout(spaces.Discrete(2), NUM_ENVS, STEPS)
     for t in range(STEPS + 1):
         hidden = torch.full((NUM_ENVS, 4), float(t), requires_grad=True)
-        rollout.write_observation(t, np.zeros(NUM_ENVS), NEVER, {"lstm": {"hidden": hidden}})
+        carried = {Columns.STATE_IN: {"lstm": {"hidden": hidden}}}
+        rollout.write_observation(t, np.zeros(NUM_ENVS), NEVER, carried)
     hidden = rollout.batch(CPU)[Columns.STATE_IN]["lstm"]["hidden"]
     assert hidden.shape == (NUM_ENVS, STEPS + 1, 4)
     assert hidden[0, :, 0].tolist() == [0.0, 1.0, 2.0, 3.0]
     assert not hidden.requires_grad
+
+
+def test_states_are_stored_where_sequences_begin_and_after_the_last_step():
+    rollout = Rollout(spaces.Discrete(2), NUM_ENVS, 5, state_every=2)
+    for t in range(6):
+        carried = {Columns.STATE_IN: {"main": {"h": np.full((NUM_ENVS, 1), float(t))}}}
+        rollout.write_observation(t, np.zeros(NUM_ENVS), NEVER, carried)
+    state = rollout.batch(CPU)[Columns.STATE_IN]["main"]["h"]
+    assert state[0, :, 0].tolist() == [0.0, 2.0, 4.0, 5.0]
 
 
 def test_outcomes_are_stored_by_environment_and_time():

@@ -79,7 +79,7 @@ def test_the_element_is_set_by_its_name():
 @pytest.mark.parametrize("lengths", [(0,), (0, 0)])
 def test_where_all_are_empty_features_and_gradients_are_finite(space, lengths):
     module = module_of(space)
-    features = module.main(sequences(space, *lengths))
+    features = module.main({"obs": sequences(space, *lengths)})
     assert features.isfinite().all()
     features.sum().backward()
     assert all(p.grad.isfinite().all() for p in module.main.parameters())
@@ -90,14 +90,14 @@ def test_a_sequence_is_the_same_beside_a_longer_one(pool):
     module = module_of(spaces.Sequence(RECORD), pool=pool)
     three = sequences(spaces.Sequence(RECORD), 3)
     both = sequences(spaces.Sequence(RECORD), 3, 7)
-    torch.testing.assert_close(module.main(both)[:1], module.main(three))
+    torch.testing.assert_close(module.main({"obs": both})[:1], module.main({"obs": three}))
 
 
 def test_a_stack_and_a_tuple_of_the_same_elements_are_encoded_alike():
     points = np.array([[0.5, 0.1], [-0.2, 0.3]], np.float32)
     stacked = spaces.Sequence(POINT, stack=True)
     features = [
-        module_of(space).main(to_tensors(batch(space, [sample])))
+        module_of(space).main({"obs": to_tensors(batch(space, [sample]))})
         for space, sample in ((POINTS, tuple(points)), (stacked, points))
     ]
     assert torch.equal(*features)
@@ -130,9 +130,9 @@ def test_what_is_no_element_is_never_encoded():
 def test_elements_in_another_order_are_another_sequence_unless_they_have_no_places():
     one, other = (np.full(2, x, np.float32) for x in (-0.5, 0.5))
     obs = to_tensors(batch(POINTS, [(one, other), (other, one)]))
-    first, second = module_of(POINTS).main(obs)
+    first, second = module_of(POINTS).main({"obs": obs})
     assert not torch.allclose(first, second, atol=1e-3)
-    first, second = module_of(POINTS, positions=0).main(obs)
+    first, second = module_of(POINTS, positions=0).main({"obs": obs})
     torch.testing.assert_close(first, second)
 
 

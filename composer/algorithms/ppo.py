@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from composer.algorithms._auxiliary import own_losses, summed
+from composer.algorithms._sequences import counted, cut
 from composer.algorithms.base import Algorithm, Batch, OnPolicyConfig
 from composer.apis import APIs, PolicyAPI, SelfSupervisedLossAPI, ValueFunctionAPI
 from composer.columns import Columns
@@ -96,6 +97,7 @@ class PPO(Algorithm):
         self.optimiser = Optimiser(config, module)
         self.kl_coef = config.kl_coef
         self.own: dict[str, Tensor] = {}
+        self.explained_variance = 0.0
 
     def at(self, elapsed: Elapsed) -> None:
         self.optimiser.at(elapsed)
@@ -118,19 +120,20 @@ class PPO(Algorithm):
         metrics = dict(zip(names, torch.stack(means).mean(0).tolist(), strict=True))
         return metrics | {
             "kl": kl,
-            "explained_variance": _explained_variance(columns),
+            "explained_variance": self.explained_variance,
             "lr": self.optimiser.lr,
             "epochs": float(epochs_done),
             **({"kl_coef": self.kl_coef} if config.kl_coef else {}),
         }
 
     def _with_advantages(self, batch: Batch) -> dict[str, Any]:
-        """Flat columns of the steps that count, with advantages and value targets."""
+        """Columns of what is learnt from, with advantages and value targets: of the steps that
+        count, `(M, …)`; for a module with a memory of sequences, `(S, L, …)`.
+        """
         rewards = batch[Columns.REWARDS]  # (N, T)
-        steps = rewards.shape[1]
         last = {
-            column: map_structure(lambda leaf: leaf[:, steps], batch[column])
-            for column in (Columns.OBS, Columns.STATE_IN, Columns.IS_FIRST)
+            column: map_structure(lambda leaf: leaf[:, -1], batch[column])
+            for column in (Columns.OBS, *_FOR_MEMORY)
             if column in batch
         }
         with torch.no_grad(), self.module.resting():
@@ -146,35 +149,26 @@ class PPO(Algorithm):
             self.config.gamma,
             self.config.gae_lambda,
         )
-        counted = batch[Columns.LOSS_MASK].reshape(-1).nonzero().squeeze(-1)
-        # Observations have one step more a row than everything else.
-        counted_obs = counted + counted.div(steps, rounding_mode="floor")
-        flat = {
-            column: map_structure(lambda leaf: leaf.flatten(0, 1)[counted], batch[column])
-            for column in (
-                Columns.ACTIONS,
-                Columns.ACTION_LOGP,
-                Columns.ACTION_DIST_INPUTS,
-                Columns.ACTION_MASK,
-                Columns.VF_PREDS,
-            )
-            if column in batch
-        }
-        flat[Columns.OBS] = map_structure(
-            lambda leaf: leaf.flatten(0, 1)[counted_obs], batch[Columns.OBS]
-        )
-        if isinstance(self.module, SelfSupervisedLossAPI):
-            flat[Columns.NEXT_OBS] = map_structure(
-                lambda leaf: leaf.flatten(0, 1)[counted_obs + 1], batch[Columns.OBS]
-            )
-        flat[Columns.ADVANTAGES] = advantages.reshape(-1)[counted]
-        flat[Columns.VALUE_TARGETS] = targets.reshape(-1)[counted]
+        mask = batch[Columns.LOSS_MASK]
         if self.config.normalize_advantages == "batch":
-            flat[Columns.ADVANTAGES] = _normalised(flat[Columns.ADVANTAGES])
-        return flat
+            advantages[mask] = _normalised(advantages[mask])
+        self.explained_variance = _explained_variance(values[mask], targets[mask])
+        acted = {column: batch[column] for column in _ACTED if column in batch}
+        columns = {
+            **acted,
+            Columns.OBS: map_structure(lambda leaf: leaf[:, :-1], batch[Columns.OBS]),
+            Columns.ADVANTAGES: advantages,
+            Columns.VALUE_TARGETS: targets,
+        }
+        if isinstance(self.module, SelfSupervisedLossAPI):
+            columns[Columns.NEXT_OBS] = map_structure(lambda leaf: leaf[:, 1:], batch[Columns.OBS])
+        if Columns.STATE_IN not in batch:
+            return {column: counted(value, mask) for column, value in columns.items()}
+        carried = {column: batch[column] for column in _FOR_MEMORY if column in batch}
+        return cut({**columns, **carried, Columns.LOSS_MASK: mask}, self.module.max_seq_len)
 
     def _minibatches(self, columns: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """One epoch: every step once, in a new order, in parts as equal as can be."""
+        """One epoch: every step or sequence once, in a new order, in parts as equal as can be."""
         advantages = columns[Columns.ADVANTAGES]
         order = torch.randperm(len(advantages), generator=self.generator).to(advantages.device)
         for index in order.tensor_split(min(self.config.num_minibatches, len(order))):
@@ -191,7 +185,8 @@ class PPO(Algorithm):
         return torch.stack([loss.detach(), *metrics, norm, *own])
 
     def loss(self, batch: Mapping[str, Any]) -> tuple[Tensor, list[Tensor]]:
-        """The loss of a minibatch `(M, …)` (eq. 9, value and entropy terms with their weights).
+        """The loss of a minibatch `(M, …)` or `(M, L, …)`: eq. 9, value and entropy terms with
+        their weights.
 
         Beyond the paper: the two value clips, the adaptive KL term with a clip at once, and
         advantages normalised to mean 0 and standard deviation 1. The module's own losses are added;
@@ -199,6 +194,8 @@ class PPO(Algorithm):
         """
         config = self.config
         out = self.module.forward_train(batch)
+        self.own = own_losses(self.module, batch, out)
+        out, batch = self._steps(out, batch)
         mask = batch.get(Columns.ACTION_MASK)
         new = self.module.action_distribution(out, "train", mask)
         old = self.module.action_distribution(batch, "train", mask)
@@ -209,10 +206,9 @@ class PPO(Algorithm):
         ratio = log_ratio.exp()
         clipped = ratio.clamp(1 - config.clip, 1 + config.clip)
         policy_loss = -torch.minimum(advantages * ratio, advantages * clipped).mean()
-        value_loss = self._value_loss(out, batch)
+        value_loss = self._value_loss(out[Columns.VF_PREDS], batch)
         entropy = new.entropy().mean()
         loss = policy_loss + config.value_coef * value_loss - config.entropy_coef * entropy
-        self.own = own_losses(self.module, batch, out)
         loss = loss + summed(self.own.values())
         with torch.set_grad_enabled(bool(self.kl_coef)):
             kl = old.kl(new).mean()
@@ -228,10 +224,26 @@ class PPO(Algorithm):
             outside,
         ]
 
-    def _value_loss(self, out: Mapping[str, Any], batch: Mapping[str, Any]) -> Tensor:
+    def _steps(
+        self, out: dict[str, Any], batch: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], Mapping[str, Any]]:
+        """What the module gave for the steps that count, values included, and their columns."""
         values = out.get(Columns.VF_PREDS)
         if values is None:
             values = self.critic.compute_values(batch, out.get(Columns.EMBEDDINGS))
+        out = {**out, Columns.VF_PREDS: values}
+        if Columns.LOSS_MASK not in batch:
+            return out, batch
+        mask = batch[Columns.LOSS_MASK]
+        given = {column: counted(out[column], mask) for column in _GIVEN if column in out}
+        learnt = {
+            column: counted(batch[column], mask)
+            for column in (*_ACTED, Columns.ADVANTAGES, Columns.VALUE_TARGETS)
+            if column in batch
+        }
+        return given, learnt
+
+    def _value_loss(self, values: Tensor, batch: Mapping[str, Any]) -> Tensor:
         targets = batch[Columns.VALUE_TARGETS]
         errors = (values - targets).square()
         if self.config.value_clip is not None:
@@ -263,6 +275,15 @@ class PPO(Algorithm):
             self.kl_coef = float(numbers["kl_coef"])
 
 
+_ACTED = (
+    Columns.ACTIONS,
+    Columns.ACTION_LOGP,
+    Columns.ACTION_DIST_INPUTS,
+    Columns.ACTION_MASK,
+    Columns.VF_PREDS,
+)
+_GIVEN = (Columns.ACTION_DIST_INPUTS, Columns.VF_PREDS)
+_FOR_MEMORY = (Columns.STATE_IN, Columns.IS_FIRST, Columns.PREV_ACTIONS, Columns.PREV_REWARDS)
 _METRICS = ("loss", "policy_loss", "value_loss", "entropy", "kl", "clip_fraction", "grad_norm")
 
 
@@ -270,9 +291,8 @@ def _normalised(advantages: Tensor) -> Tensor:
     return (advantages - advantages.mean()) / (advantages.std(correction=0) + 1e-8)
 
 
-def _explained_variance(columns: Mapping[str, Tensor]) -> float:
+def _explained_variance(values: Tensor, targets: Tensor) -> float:
     """1 - Var(targets - values) / Var(targets); 0 where the targets do not vary."""
-    targets = columns[Columns.VALUE_TARGETS]
     variance = targets.var(correction=0)
-    residual = (targets - columns[Columns.VF_PREDS]).var(correction=0)
+    residual = (targets - values).var(correction=0)
     return float(torch.where(variance > 0, 1 - residual / variance, 0.0))

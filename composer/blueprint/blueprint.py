@@ -12,7 +12,14 @@ from torch import nn
 from composer.apis import API, TargetNetworkAPI
 from composer.blueprint.cost import count_parameters, fitting_in_memory
 from composer.blueprint.explain import explained
-from composer.blueprint.nodes import AuxiliaryNode, CombineNode, EncoderNode, HeadNode, Node
+from composer.blueprint.nodes import (
+    AuxiliaryNode,
+    CombineNode,
+    EncoderNode,
+    HeadNode,
+    MemoryNode,
+    Node,
+)
 from composer.blueprint.parts import Altered, inside, replacements, require_fitting
 from composer.blueprint.text import plain
 from composer.config import Config, Listed
@@ -20,14 +27,15 @@ from composer.devices import require_device
 from composer.distributions.base import ActionDistribution
 from composer.errors import CheckpointError
 from composer.heads._auxiliary import AuxiliaryHead
+from composer.heads._codes import action_code, normalised_space, widths
 from composer.module.composed import (
     AuxiliaryPart,
     ComposedRLModule,
     ComposedTargets,
     HeadPart,
-    Trunk,
     TrunkEnds,
 )
+from composer.module.trunk import Previous, Trunk
 from composer.seeds import derive_seed, seeded
 from composer.spaces import SpaceField
 
@@ -201,16 +209,23 @@ class Blueprint(Config):
             for node in kept
             if isinstance(node, EncoderNode | CombineNode) and node.name == f"{node.trunk}.encoder"
         }
+        memories = {node.trunk: node for node in kept if isinstance(node, MemoryNode)}
         module = module_class(
             recipe=Altered(self, given) if given else self,
             observation_space=self.observation_space,
             action_space=self.action_space,
             trunks={
-                name: Trunk(encoder=built[node.name], key=node.observed)
+                name: Trunk(
+                    name=name,
+                    encoder=built[node.name],
+                    key=node.observed,
+                    memory=built.get(f"{name}.memory"),
+                    previous=self._previous(memories.get(name)),
+                )
                 for name, node in encoders.items()
             },
             ends={
-                name: TrunkEnds(node.space, node.observed, node.out_dim)
+                name: TrunkEnds(node.space, node.observed, memories.get(name, node).out_dim)
                 for name, node in encoders.items()
             },
             heads={
@@ -238,8 +253,21 @@ class Blueprint(Config):
                 for node in auxiliary
             },
             distribution=cast("ActionDistribution | None", built.get("distribution")),
+            max_seq_len=min((node.memory.max_seq_len for node in memories.values()), default=1),
             targets=self.targets,
             dropped=self.non_inference_parts,
             inference_only=inference_only,
         )
         return module.to(device)
+
+    def _previous(self, node: MemoryNode | None) -> Previous | None:
+        """What a memory takes beside features."""
+        inputs = () if node is None else node.memory.inputs
+        if not inputs:
+            return None
+        space = normalised_space(self.action_space)
+        has_action = "prev_action" in inputs
+        return Previous(
+            action=(action_code(space), sum(widths(space))) if has_action else None,
+            reward="prev_reward" in inputs,
+        )

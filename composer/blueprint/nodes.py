@@ -13,6 +13,7 @@ from composer.encoders._composite import CompositeEncoderConfig, FeaturesOf
 from composer.encoders.base import EncoderConfig
 from composer.heads._auxiliary import AuxiliaryHead, AuxiliaryHeadConfig
 from composer.heads.base import HeadConfig, OutputHeadConfig
+from composer.memories.base import Memory, MemoryConfig, StatefulMemoryConfig
 from composer.spaces import SpaceField, describe, example_of
 
 
@@ -138,6 +139,31 @@ class CombineNode(Node):
 
     def example(self) -> tuple[Any, ...]:
         return (example_of(self.space),)
+
+
+class MemoryNode(Node):
+    """Features over time → features over time `(*B, out_dim)`, with state."""
+
+    type: Literal["memory"] = "memory"
+    in_dim: Size
+    config: MemoryConfig
+
+    @property
+    def memory(self) -> StatefulMemoryConfig:
+        return cast(StatefulMemoryConfig, self.config)
+
+    @property
+    def place(self) -> str:
+        return _encoder_place(self.name)
+
+    def takes(self) -> str:
+        return f"{self.in_dim}"
+
+    def build(self, parts: Mapping[str, nn.Module] | None = None) -> Memory:
+        return self.memory.build(self.in_dim)
+
+    def example(self) -> tuple[Any, ...]:
+        return (torch.zeros(1, 1, self.in_dim),)
 
 
 def _encoder_place(name: str) -> str:

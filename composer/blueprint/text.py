@@ -131,13 +131,20 @@ def _paragraph(part: Part, main: Part | None, width: int, every_setting: bool) -
         yield from _wrapped(f"as {again.name}", width)
     elif part.rejected:
         yield from _wrapped(f"not {'; not '.join(_rejections(part))}", width, "faint")
-    if part.kind in ("head", "auxiliary"):
-        reads = ", ".join(name.removesuffix(".encoder") for name in part.inputs)
+    if part.kind in ("memory", "head", "auxiliary"):
+        reads = ", ".join(
+            name.removesuffix(".encoder").removesuffix(".memory") for name in part.inputs
+        )
         yield from _wrapped(f"reads {reads}" + ", detached" * part.detached, width)
     if len(part.read_by) > 1 and part.kind != "head":
         yield from _wrapped(f"shared by {_listed(part.read_by, 'and')}", width)
     if again is None:
         yield from _settings(part, width, every_setting)
+
+
+def _source(name: str) -> str:
+    """`main` for the end of the trunk, `main.encoder` or `main.memory`."""
+    return name.removesuffix(".encoder").removesuffix(".memory")
 
 
 def _settings(part: Part, width: int, every_setting: bool) -> Iterator[Line]:

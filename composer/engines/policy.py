@@ -53,5 +53,6 @@ def evaluate_experiment(
             deterministic=settings.deterministic,
             max_length=settings.max_length,
             initial_state=module.get_initial_state(envs.num_envs),
+            training_reward=experiment.config.env.training_reward,
             should_stop=should_stop,
         )

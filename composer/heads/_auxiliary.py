@@ -84,7 +84,10 @@ class ComposedSelfSupervision(SelfSupervisedLossAPI):
         self, batch: Mapping[str, Any], out: Mapping[str, Any]
     ) -> dict[str, Tensor]:
         heads = self.auxiliary_heads(batch, out.get(Columns.EMBEDDINGS))
-        return {role: weight * head.errors(seen).mean() for role, weight, head, seen in heads}
+        counted = batch.get(Columns.LOSS_MASK, ...)
+        return {
+            role: weight * head.errors(seen)[counted].mean() for role, weight, head, seen in heads
+        }
 
 
 class ComposedIntrinsicReward(ComposedSelfSupervision, IntrinsicRewardAPI):

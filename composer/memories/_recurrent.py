@@ -69,8 +69,9 @@ class Recurrent(Memory):
         return {name: weight.new_zeros(shape) for name in self.names}
 
     def forward(
-        self, features: Tensor, state: State, is_first: Tensor | None = None
+        self, features: Tensor, state: State | None = None, is_first: Tensor | None = None
     ) -> tuple[Tensor, State]:
+        state = self.initial_state(len(features)) if state is None else state
         if is_first is not None:
             state = kept(state, ~is_first[:, 0])
         parts = tuple(state[name].transpose(0, 1) for name in self.names)

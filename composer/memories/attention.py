@@ -74,8 +74,9 @@ class Attention(Memory):
         }
 
     def forward(
-        self, features: Tensor, state: State, is_first: Tensor | None = None
+        self, features: Tensor, state: State | None = None, is_first: Tensor | None = None
     ) -> tuple[Tensor, State]:
+        state = self.initial_state(len(features)) if state is None else state
         x, length = self.embed(features), state["length"]
         distances, allowed = self._seen(length, x, is_first)
         caches: list[tuple[Tensor, Tensor]] = []

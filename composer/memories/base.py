@@ -42,13 +42,13 @@ class Memory(nn.Module, ABC):
 
     @abstractmethod
     def forward(
-        self, features: Tensor, state: State, is_first: Tensor | None = None
+        self, features: Tensor, state: State | None = None, is_first: Tensor | None = None
     ) -> tuple[Tensor, State]:
         """What it makes of each step, and the state after the last.
 
         Args:
             features: `(B, T, F)`.
-            state: Before the first step, leaves `(B, …)`.
+            state: Before the first step, leaves `(B, …)`; the initial one by default.
             is_first: `(B, T)` bool, True where an episode begins: nothing of what was before is
                 known from there on. None is False everywhere.
 

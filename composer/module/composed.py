@@ -14,9 +14,11 @@ from composer.apis import API, TargetNetworkAPI
 from composer.columns import Columns
 from composer.distributions.base import ActionDistribution, Distribution
 from composer.heads._auxiliary import AuxiliaryHead, Transition
+from composer.memories.base import State
 from composer.module.io_specs import Specs, TensorSpec
 from composer.module.rl_module import RLModule
 from composer.module.space_specs import space_specs
+from composer.module.trunk import Trunk
 from composer.running_norm import running_norms
 from composer.spaces import Nested
 
@@ -27,23 +29,6 @@ class Recipe(Protocol):
     def to_data(self) -> dict[str, Any]:
         """The recipe as JSON data."""
         ...
-
-
-class Trunk(nn.Module):
-    """An encoder, with a name that heads read."""
-
-    def __init__(self, *, encoder: nn.Module, key: str | int | None = None) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.key = key
-
-    def forward(self, obs: Nested) -> Tensor:
-        """obs: nested as the space is, `(*B, …)` → features `(*B, F)`."""
-        return self.encoder(self.observed(obs))
-
-    def observed(self, obs: Nested) -> Nested:
-        """What it takes of an observation."""
-        return obs if self.key is None else obs[self.key]
 
 
 @dataclass(frozen=True)
@@ -114,6 +99,7 @@ class ComposedRLModule(RLModule):
         heads: Mapping[str, HeadPart],
         auxiliary: Mapping[str, AuxiliaryPart],
         distribution: ActionDistribution | None,
+        max_seq_len: int,
         targets: tuple[str, ...],
         dropped: tuple[str, ...],
         inference_only: bool,
@@ -132,8 +118,12 @@ class ComposedRLModule(RLModule):
         if distribution is not None:
             self.distribution = distribution
         self._trunks = dict(trunks)
+        self._memories = {
+            name: trunk.memory for name, trunk in trunks.items() if trunk.memory is not None
+        }
         self._ends = dict(ends)
         self._auxiliary = dict(auxiliary)
+        self._max_seq_len = max_seq_len
         self._copied = targets
         self._is_whole = True
         self.renew_targets()
@@ -156,22 +146,36 @@ class ComposedRLModule(RLModule):
     def get_train_action_dist_cls(self) -> ActionDistribution:
         return self.distribution
 
+    def get_initial_state(self, batch_size: int = 1) -> dict[str, State]:
+        """By trunk, what its memory knows where episodes begin, leaves `(batch_size, …)`."""
+        return {name: memory.initial_state(batch_size) for name, memory in self._memories.items()}
+
+    @property
+    def max_seq_len(self) -> int:
+        """As the trunks' memories say; of several the least."""
+        return self._max_seq_len
+
     def _run(
         self, batch: Mapping[str, Any], roles: tuple[str, ...], noisy: bool = True
     ) -> dict[str, Any]:
         embeddings: dict[str, Tensor] = {}
+        states: dict[str, State] = {}
         out: dict[str, Any] = {Columns.EMBEDDINGS: embeddings}
         for role in roles:
             head = self._heads[role]
             features = embeddings.get(head.reads)
             if features is None:
-                features = embeddings[head.reads] = self._trunks[head.reads](batch[Columns.OBS])
+                features = embeddings[head.reads] = self._trunks[head.reads](batch, states)
             features = features.detach() if head.detached else features
             output = head.module(features, noisy) if head.has_noise else head.module(features)
             if head.acts:
                 out[Columns.ACTION_DIST_INPUTS] = self.distribution.inputs(output)
             if head.column != Columns.ACTION_DIST_INPUTS:
                 out[head.column] = output
+        if self._memories:
+            for name in self._memories.keys() - embeddings.keys():
+                embeddings[name] = self._trunks[name](batch, states)
+            out[Columns.STATE_OUT] = states
         return out
 
     def _forward_train(self, batch: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
@@ -184,24 +188,24 @@ class ComposedRLModule(RLModule):
         return self._run(batch, self._inferring, noisy=False)
 
     def input_specs_train(self) -> Specs:
-        return self._input_specs(self._training)
+        return self._input_specs(self._training) | self._state(Columns.STATE_IN, "*S")
 
     def input_specs_exploration(self) -> Specs:
-        return self._input_specs(self._exploring)
+        return self._input_specs(self._exploring) | self._state(Columns.STATE_IN)
 
     def input_specs_inference(self) -> Specs:
-        return self._input_specs(self._inferring)
+        return self._input_specs(self._inferring) | self._state(Columns.STATE_IN)
 
     def output_specs_train(self) -> Specs:
-        return self._output_specs(self._training)
+        return self._output_specs(self._training) | self._state(Columns.STATE_OUT, "*S")
 
     def output_specs_exploration(self) -> Specs:
-        return self._output_specs(self._exploring)
+        return self._output_specs(self._exploring) | self._state(Columns.STATE_OUT)
 
     def output_specs_inference(self) -> Specs:
-        return self._output_specs(self._inferring)
+        return self._output_specs(self._inferring) | self._state(Columns.STATE_OUT)
 
-    def _input_specs(self, roles: tuple[str, ...]) -> Specs:
+    def _input_specs(self, roles: tuple[str, ...]) -> dict[str, Any]:
         """The entries of the observation that the heads' trunks take."""
         entries: dict[Any, Any] = {}
         for ends in map(self._ends.__getitem__, self._read_by(roles)):
@@ -211,7 +215,7 @@ class ComposedRLModule(RLModule):
             entries |= specs if isinstance(specs, dict) and ends.key is None else {ends.key: specs}
         return {Columns.OBS: entries}
 
-    def _output_specs(self, roles: tuple[str, ...]) -> Specs:
+    def _output_specs(self, roles: tuple[str, ...]) -> dict[str, Any]:
         """The columns of heads, and the features that they read."""
         widths = {trunk: self._ends[trunk].width for trunk in self._read_by(roles)}
         specs: dict[str, Any] = {Columns.EMBEDDINGS: {t: _rows(w) for t, w in widths.items()}}
@@ -222,11 +226,12 @@ class ComposedRLModule(RLModule):
         return specs
 
     def _read_by(self, roles: tuple[str, ...]) -> list[str]:
-        return list(dict.fromkeys(self._heads[role].reads for role in roles))
+        read = (self._heads[role].reads for role in roles)
+        return list(dict.fromkeys([*read, *self._memories]))
 
     def _observe(self, obs: Nested) -> None:
         for trunk in self._trunks.values():
-            trunk(obs)
+            trunk.encode(obs)
 
     def run_head(
         self,
@@ -241,7 +246,7 @@ class ComposedRLModule(RLModule):
         head = self._by_column[column]
         features = (embeddings or {}).get(head.reads)
         if features is None:
-            features = self._trunks[head.reads](batch[Columns.OBS])
+            features = self._trunks[head.reads](batch)
         features = features.detach() if head.detached else features
         return _asked(head, head.module, features, batch, method)
 
@@ -262,9 +267,11 @@ class ComposedRLModule(RLModule):
 
         def encoded(obs: Nested) -> Tensor:
             with torch.set_grad_enabled(torch.is_grad_enabled() and not part.detached):
-                return trunk(obs)
+                return trunk.encode(obs)
 
-        if embedding is not None and part.detached:
+        if trunk.memory is not None:
+            embedding = None  # the head reads what goes into the memory
+        elif embedding is not None and part.detached:
             embedding = embedding.detach()
         return Transition(batch, trunk.observed, encoded, self._kept.normalised, embedding)
 
@@ -317,7 +324,7 @@ class ComposedTargets(TargetNetworkAPI):
                 head = self._heads[role]
                 if head.takes_actions is not (Columns.ACTIONS in batch):
                     continue
-                features = self.target[head.reads](batch[Columns.OBS])
+                features = self.target[head.reads](batch)
                 given = _asked(head, self.target[role], features, batch)
                 if head.acts and head.column == Columns.ACTION_DIST_INPUTS:
                     given = self.distribution.inputs(given)

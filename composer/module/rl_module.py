@@ -264,8 +264,10 @@ class RLModule(ModuleOfParts):
         """The columns that `forward_inference` returns: here one to act by, and the state."""
         return {ACTS: None, **self._state(Columns.STATE_OUT)}
 
-    def _state(self, column: str) -> dict[str, Any]:
-        return {column: leaf_specs(self.get_initial_state(1))} if self._stateful else {}
+    def _state(self, column: str, lead: str = "*B") -> dict[str, Any]:
+        if not self._stateful:
+            return {}
+        return {column: leaf_specs(self.get_initial_state(1), (lead,))}
 
     def check_inputs(self, batch: Mapping[str, Any], phase: Phase = "train") -> None:
         """Holds a batch against the `input_specs_…` of a phase.
@@ -372,8 +374,9 @@ class RLModule(ModuleOfParts):
             action_mask: What may be chosen, in the form that the distribution's class states; by
                 default the observation's key `action_mask`, where it has one.
             is_first: `(*B,)` bool, True where an episode begins.
-            prev_actions: The normalised actions of the step before.
-            prev_rewards: The rewards of the step before, `(*B,)`.
+            prev_actions: The normalised actions of the step before, where a memory takes them;
+                the first step of episodes goes without.
+            prev_rewards: The rewards of the step before, `(*B,)`, likewise.
             generator: The stream that samples are drawn from; torch's global one by default.
 
         Raises:
@@ -385,13 +388,15 @@ class RLModule(ModuleOfParts):
         try:
             batch[Columns.OBS] = to_tensors(canonical(self.observation_space, obs), device)
             if state is None and self._stateful:
-                state = self._first_state(batch[Columns.OBS])
+                lead = leading_axes(self.observation_space, batch[Columns.OBS])
+                state = self._first_state(lead)
+                is_first = torch.ones(lead, dtype=torch.bool) if is_first is None else is_first
             for column, given in (
                 (Columns.STATE_IN, state),
                 (Columns.ACTION_MASK, action_mask),
                 (Columns.IS_FIRST, is_first),
-                ("prev_actions", prev_actions),
-                ("prev_rewards", prev_rewards),
+                (Columns.PREV_ACTIONS, prev_actions),
+                (Columns.PREV_REWARDS, prev_rewards),
             ):
                 if given is not None:
                     batch[column] = to_tensors(given, device)
@@ -429,15 +434,21 @@ class RLModule(ModuleOfParts):
         """Whether acting carries a state from step to step."""
         return bool(self.get_initial_state(1))
 
+    @property
+    def max_seq_len(self) -> int:
+        """Steps of the sequences that a module with a memory is trained on: the setting of that
+        name, else 20.
+        """
+        return int(self.model_config.get("max_seq_len", 20))
+
     @functools.cached_property
     def _stateful(self) -> bool:
         return self.is_stateful
 
-    def _first_state(self, obs: Nested) -> Nested:
-        """The initial state for a batch of observations, or for a single one."""
-        lead = leading_axes(self.observation_space, obs)
+    def _first_state(self, lead: Sequence[int]) -> Nested:
+        """The initial state for a batch of observations `(*lead, …)`, or for a single one."""
         state = self.get_initial_state(math.prod(lead))
-        return map_structure(lambda part: part.reshape(*lead, *part.shape[1:]), state)
+        return map_structure(lambda part: part.reshape((*lead, *part.shape[1:])), state)
 
     # --- files
 

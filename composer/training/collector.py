@@ -7,10 +7,12 @@ import gymnasium as gym
 import numpy as np
 import torch
 
+from composer.columns import Columns
 from composer.environments.base import TrainingReward
 from composer.executors import Executor
 from composer.module.step import Step
 from composer.spaces import Nested
+from composer.training.carried import NOTHING, Carried, carried, learnt_from, started
 from composer.training.infos import info_of
 from composer.training.masks import MaskReader
 from composer.training.observations import with_canonical_observations
@@ -34,9 +36,9 @@ class Record(Protocol):
     """T, steps of each environment that are added at a time."""
 
     def write_observation(
-        self, t: int, obs: Nested, is_first: np.ndarray, state: Nested = None
+        self, t: int, obs: Nested, is_first: np.ndarray, memory: Carried = NOTHING
     ) -> None:
-        """What was seen at step t, up to T."""
+        """What was seen at step t, up to T, and what a memory knew of before."""
         ...
 
     def write_action(self, t: int, step: Step, action_mask: Nested = None) -> None:
@@ -76,9 +78,9 @@ class Collector:
     ) -> None:
         self.envs = with_canonical_observations(envs)
         self.executor = executor
-        self.initial_state = initial_state or None
+        self.initial_state = initial_state
         self.generator = generator
-        self.stored = np.sign if training_reward == "sign" else np.asarray
+        self.stored = learnt_from(training_reward)
         self.num_envs = envs.num_envs
         self.read_mask = MaskReader(envs)
 
@@ -87,7 +89,7 @@ class Collector:
         self.obs, infos = self.envs.reset(seed=seed)
         self.is_first = np.ones(self.num_envs, np.bool_)
         self.ended = np.zeros(self.num_envs, np.bool_)
-        self.state = self.initial_state
+        self.memory = started(self.initial_state)
         self.returns = np.zeros(self.num_envs)
         self.lengths = np.zeros(self.num_envs, np.int64)
         self.action_mask = self.read_mask(self.obs, infos, self.ended, self.lengths)
@@ -101,21 +103,24 @@ class Collector:
         episodes: list[Episode] = []
         counted_steps = 0
         for t in range(rollout.steps):
-            rollout.write_observation(t, self.obs, self.is_first, self.state)
+            rollout.write_observation(t, self.obs, self.is_first, self.memory)
             self.executor.resample_noise(t, self.num_envs, self.generator)
             step = self.executor.act(
                 self.obs,
-                self.state,
+                self.memory.get(Columns.STATE_IN),
                 action_mask=self.action_mask,
-                is_first=self.is_first if self.state is not None else None,
+                is_first=self.is_first if self.memory else None,
+                prev_actions=self.memory.get(Columns.PREV_ACTIONS),
+                prev_rewards=self.memory.get(Columns.PREV_REWARDS),
                 generator=self.generator,
             )
             rollout.write_action(t, step, self.action_mask)
             obs, rewards, terminated, truncated, infos = self.envs.step(step.env_actions)
             counted = ~self.ended
+            stored = self.stored(rewards)
             rollout.write_outcome(
                 t,
-                self.stored(rewards) * counted,
+                stored * counted,
                 terminated & counted,
                 truncated & counted,
                 counted,
@@ -126,9 +131,9 @@ class Collector:
             self.is_first, self.ended = self.ended, (terminated | truncated) & counted
             if self.ended.any():
                 episodes += self._finish(infos)
-            self.obs, self.state = obs, step.state
+            self.obs, self.memory = obs, carried(step, stored)
             self.action_mask = self.read_mask(obs, infos, self.ended, self.lengths)
-        rollout.write_observation(rollout.steps, self.obs, self.is_first, self.state)
+        rollout.write_observation(rollout.steps, self.obs, self.is_first, self.memory)
         return counted_steps, episodes
 
     def _finish(self, infos: dict[str, Any]) -> list[Episode]:

@@ -3,16 +3,19 @@
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import gymnasium as gym
 import numpy as np
 import torch
 from pydantic import Field
 
+from composer.columns import Columns
 from composer.config import Config, Size, Steps
+from composer.environments.base import TrainingReward
 from composer.executors import Executor
 from composer.spaces import Nested
+from composer.training.carried import carried, learnt_from, started
 from composer.training.masks import MaskReader
 from composer.training.observations import with_canonical_observations
 
@@ -70,6 +73,7 @@ def evaluate(
     deterministic: bool = True,
     max_length: int = 100_000,
     initial_state: Nested = None,
+    training_reward: TrainingReward = "raw",
     should_stop: Callable[[], bool] = lambda: False,
 ) -> EvaluationResult:
     """Runs episodes from their beginnings.
@@ -86,6 +90,7 @@ def evaluate(
         max_length: Steps after which an episode is counted as it is, and is the last of its
             environment: some policies walk into a wall for ever.
         initial_state: The module's state for N episodes that begin.
+        training_reward: What of a reward a memory is given; returns have all of it.
         should_stop: Asked at every step.
 
     Raises:
@@ -99,7 +104,8 @@ def evaluate(
     returns, lengths = np.zeros(count), np.zeros(count, np.int64)
     is_first, ended = np.ones(count, np.bool_), np.zeros(count, np.bool_)
     read_mask = MaskReader(envs)
-    state: Any = initial_state or None
+    given = learnt_from(training_reward)
+    memory = started(initial_state)
     finished: list[list[tuple[float, int]]] = [[] for _ in range(count)]
     cut, steps = 0, itertools.count()
     while owed.any():
@@ -109,10 +115,12 @@ def evaluate(
             executor.resample_noise(next(steps), count, generator)
         step = executor.act(
             obs,
-            state,
+            memory.get(Columns.STATE_IN),
             deterministic,
             action_mask=read_mask(obs, infos, ended, lengths),
-            is_first=is_first if state is not None else None,
+            is_first=is_first if memory else None,
+            prev_actions=memory.get(Columns.PREV_ACTIONS),
+            prev_rewards=memory.get(Columns.PREV_REWARDS),
             generator=generator,
         )
         obs, rewards, terminated, truncated, infos = envs.step(step.env_actions)
@@ -120,7 +128,7 @@ def evaluate(
         returns += np.where(counted, rewards, 0.0)
         lengths += counted
         is_first, ended = ended, (terminated | truncated) & counted
-        state = step.state
+        memory = carried(step, given(rewards))
         for env in np.flatnonzero(ended).tolist():
             if owed[env]:
                 owed[env] -= 1

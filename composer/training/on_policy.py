@@ -58,7 +58,12 @@ class OnPolicyDriver(Driver):
             self.actions,
             training_reward,
         )
-        self.rollout = Rollout(envs.single_observation_space, envs.num_envs, config.rollout_steps)
+        self.rollout = Rollout(
+            envs.single_observation_space,
+            envs.num_envs,
+            config.rollout_steps,
+            state_every=module.max_seq_len,
+        )
         self.reward_scale = (
             RewardScale(envs.num_envs, config.gamma) if config.reward_scaling == "running" else None
         )

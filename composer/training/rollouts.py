@@ -9,6 +9,7 @@ import torch
 from composer.columns import Columns
 from composer.module.step import Step
 from composer.spaces import Nested, to_tensors
+from composer.training.carried import NOTHING, Carried
 from composer.training.storage import Storage
 
 
@@ -26,11 +27,16 @@ class Rollout:
         observation_space: Of a single environment.
         num_envs: N.
         steps: T.
+        state_every: States are kept where sequences of so many steps begin, and after the last:
+            `state_in` is `(N, ⌈T / state_every⌉ + 1, …)`.
     """
 
-    def __init__(self, observation_space: gym.Space, num_envs: int, steps: int) -> None:
+    def __init__(
+        self, observation_space: gym.Space, num_envs: int, steps: int, state_every: int = 1
+    ) -> None:
         self.num_envs = num_envs
         self.steps = steps
+        self.state_every = state_every
         self.storage = Storage(num_envs)
         self.arrays = self.storage.arrays
         self.storage.add_space(Columns.OBS, observation_space, steps + 1)
@@ -40,13 +46,18 @@ class Rollout:
             self.storage.add(column, np.bool_, steps)
 
     def write_observation(
-        self, t: int, obs: Nested, is_first: np.ndarray, state: Nested = None
+        self, t: int, obs: Nested, is_first: np.ndarray, memory: Carried = NOTHING
     ) -> None:
-        """What was seen at step t, up to T: `(N, …)`, and the state the module saw it in."""
+        """What was seen at step t, up to T: `(N, …)`, and what a memory knew of before."""
         self.storage.write(Columns.OBS, t, obs, self.steps + 1)
         self.arrays[Columns.IS_FIRST][:, t] = is_first
-        if state is not None:
-            self.storage.write(Columns.STATE_IN, t, state, self.steps + 1)
+        for column, value in memory.items():
+            if column != Columns.STATE_IN:
+                self.storage.write(column, t, value, self.steps + 1)
+            elif t % self.state_every == 0 or t == self.steps:
+                cuts = -(-self.steps // self.state_every)
+                place = cuts if t == self.steps else t // self.state_every
+                self.storage.write(column, place, value, cuts + 1)
 
     def write_action(self, t: int, step: Step, action_mask: Nested = None) -> None:
         """What the module did at step t."""

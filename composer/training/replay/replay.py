@@ -13,6 +13,7 @@ from composer.columns import Columns
 from composer.module.step import Step
 from composer.replay_config import BESIDE, PrioritisedConfig
 from composer.spaces import Nested, map_structure
+from composer.training.carried import NOTHING, Carried
 from composer.training.replay.priorities import Priorities
 from composer.training.replay.ring import Ring
 
@@ -98,7 +99,7 @@ class Replay:
         return first, max(first, self.ring.end - self.after)
 
     def write_observation(
-        self, t: int, obs: Nested, is_first: np.ndarray, state: Nested = None
+        self, t: int, obs: Nested, is_first: np.ndarray, memory: Carried = NOTHING
     ) -> None:
         """What was seen, `(N, …)`; written again until it was acted on. No state is kept."""
         self.ring.write_observation(obs, is_first)
