@@ -23,6 +23,7 @@ from composer.blueprint.nodes import (
     Reason,
 )
 from composer.catalog.catalog import Catalog, Choice, fitting_types
+from composer.catalog.idle import idle_heads
 from composer.columns import Columns
 from composer.composites import part_names
 from composer.config import Auto, Config
@@ -97,6 +98,8 @@ def compose(
     catalog = Catalog.default() if catalog is None else catalog
     request = _Request(observation_space, action_space, config, trained_by, catalog)
     blueprint = request.blueprint()
+    if idle := [*idle_heads(blueprint.nodes)]:
+        raise CompositionError(*idle)
     if trained_by is not None:
         _require_apis(blueprint, trained_by)
         _require_parts(blueprint, trained_by.optimiser)
