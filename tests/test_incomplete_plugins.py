@@ -160,3 +160,11 @@ def test_a_class_without_a_type_is_told_where_a_type_is_looked_for_in_vain(plugi
         '`type: Literal["forgotten"] = "forgotten"`'
     ]
     assert problem.fix == f"{tmp_path}/untyped.py:9    class Forgotten"
+
+
+def test_such_a_class_is_told_where_its_group_is_chosen_from(plugins, tmp_path):
+    text = UNTYPED.replace("heads.value import OutputHead", "algorithms.base import OnPolicy")
+    (tmp_path / "untyped_too.py").write_text(text.replace("OutputHead", "OnPolicy"))
+    with pytest.raises(ConfigError) as raised:
+        Experiment.load(["plugins=[untyped_too]", "algorithm=forgotten"])
+    assert "untyped_too.Forgotten has no `type`" in raised.value.problems[0].message
