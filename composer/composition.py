@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium as gym
 import torch
 
+from composer.algorithms._presets import algorithm_of
 from composer.algorithms.base import AlgorithmConfig
 from composer.apis import API
 from composer.blueprint.blueprint import Blueprint
@@ -23,6 +24,7 @@ from composer.blueprint.nodes import (
     Reason,
 )
 from composer.catalog.catalog import Catalog, Choice, fitting_types
+from composer.catalog.idle import idle_heads
 from composer.columns import Columns
 from composer.composites import part_names
 from composer.config import Auto, Config
@@ -66,7 +68,7 @@ def compose(
         observation_space: Of a single environment.
         action_space: Of a single environment.
         model: What to fix; everything else is chosen.
-        algorithm: A name, a config, or None for a policy head only.
+        algorithm: A name, that of a preset too, a config, or None for a policy head only.
         catalog: The decision tree; `Catalog.default()` by default.
 
     Raises:
@@ -92,11 +94,13 @@ def compose(
             f"catalog is {shown(catalog)}; it must be a composer.Catalog, for instance "
             "Catalog(rules) or Catalog.default()"
         )
-    trained_by = None if algorithm is None else AlgorithmConfig.parse(algorithm, "algorithm")
+    trained_by = None if algorithm is None else algorithm_of(algorithm)
     trained_by = trained_by and resolved(trained_by, action_space)
     catalog = Catalog.default() if catalog is None else catalog
     request = _Request(observation_space, action_space, config, trained_by, catalog)
     blueprint = request.blueprint()
+    if idle := [*idle_heads(blueprint.nodes)]:
+        raise CompositionError(*idle)
     if trained_by is not None:
         _require_apis(blueprint, trained_by)
         _require_parts(blueprint, trained_by.optimiser)

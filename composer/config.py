@@ -32,7 +32,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, core_schema
 
-from composer.errors import ConfigError, Problem, did_you_mean, nearest_first, shown
+from composer.errors import ConfigError, Problem, did_you_mean, nearest, nearest_first, shown
 from composer.incomplete import lacking, place_of
 from composer.problems import invalid_keys, problems_of, told_child
 from composer.problems import invalid_value as invalid_value
@@ -273,7 +273,28 @@ class Family(Config):
             if tag is None
             else f"there is no {cls.family} `{shown(tag)}`{did_you_mean(name, tags)}"
         )
-        return Problem(message, value=tag, valid=nearest_first(name, tags))
+        untyped = cls._untyped() if isinstance(tag, str) else []
+        for found in untyped:
+            message += (
+                f"\n{found.__module__}.{found.__name__} has no `type` by which it could be chosen; "
+                f'if it is meant, it takes `type: Literal["{name}"] = "{name}"`'
+            )
+        fix = place_of(untyped[0]) if untyped and not nearest(name, tags) else None
+        return Problem(message, value=tag, valid=nearest_first(name, tags), fix=fix)
+
+    @classmethod
+    def _untyped(cls) -> list[builtins.type[Self]]:
+        """Classes of a person's own that have no type, and are no base of others."""
+        classes = [cls.root]
+        for found in classes:
+            classes += found.__subclasses__()
+        return [
+            found
+            for found in classes
+            if not found.__subclasses__()
+            and found.model_fields["type"].default is None
+            and not found.__module__.startswith("composer.")
+        ]
 
     @classmethod
     def owners(cls, option: str) -> tuple[str, ...]:

@@ -137,6 +137,15 @@ class Experiment:
         """Observation and action space of a single environment."""
         return self._with_origins(self.config.env.spaces)
 
+    def notes(self, taken: int = 0) -> tuple[Problem, ...]:
+        """What the run is too short for, once it has taken so many environment steps; it trains
+        all the same.
+        """
+        config = self.config
+        notes = config.algorithm.notes(config.env.num_envs, config.total_steps, taken)
+        told = ConfigError(*notes)
+        return (self.loaded.with_origins(told) if self.loaded else told).problems
+
     def make_envs(self) -> gym.vector.VectorEnv:
         """Environments to train in."""
         return self._with_origins(self.config.env.make)

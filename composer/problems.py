@@ -212,7 +212,7 @@ def _renamed(wrong: Wrong, name: str | None) -> str | None:
         member = owner.members[owner.owners(name)[0]]
         wrong = Wrong(member, {key: wrong.value}, (key,), wrong.value, prefix)
     loc, data = (*wrong.loc[:-1], name), at(wrong.data, wrong.loc[:-1])
-    if isinstance(wrong.value, Mapping) and wrong.value:
+    if isinstance(wrong.value, Mapping) and wrong.value and stem_of(loc) == loc:
         return entry_line(join_path(wrong.prefix, loc), wrong.value)
     try:
         renamed = {name if key == wrong.loc[-1] else key: data[key] for key in data}
@@ -302,8 +302,10 @@ def _unknown_key(owner: Any, wrong: Wrong) -> Problem:
 
 def _elsewhere(key: str, names: Iterable[str], wrong: Wrong) -> list[str]:
     """The paths of options that the key names, or nearly, better than one of `names` does; those
-    below what lacks it first.
+    below what lacks it first. A key of a list's element is meant where it is.
     """
+    if stem_of(wrong.loc) != wrong.loc:
+        return []
     places = options_by_name(wrong.root, wrong.data, wrong.prefix)
     owner, holder = config_at(wrong.root, wrong.data, wrong.loc[:-1]), wrong.loc[:-1]
     below = options_by_name(owner, at(wrong.data, holder), join_path(wrong.prefix, holder))

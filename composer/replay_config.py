@@ -52,9 +52,9 @@ class ReplayConfig(Config):
                 f"{num_envs} environments share the replay: of each it keeps {row} steps, and "
                 f"returns of {n_step} steps need {needed}"
             )
-        enough = max(batch_size, num_envs * needed)
-        path = f"{path}.capacity"
-        return [
-            Problem(text, path=path, value=self.capacity, fix=f"{path}={enough}")
-            for text in mistakes
-        ]
+        fix = f"{path}.capacity={max(batch_size, num_envs * needed)}"
+        if self.capacity >= batch_size and 0 < (longest := row - BESIDE) < n_step:
+            name = f"{path.rpartition('.')[0]}.n_step"
+            message = f"{mistakes[0]}; shorten them, or keep more by {fix}"
+            return [Problem(message, name, n_step, fix=f"{name}={longest}")]
+        return [Problem(text, f"{path}.capacity", self.capacity, fix=fix) for text in mistakes]

@@ -659,3 +659,37 @@ def test_a_hand_written_module_is_trained_from_yaml_by_its_losses(tmp_path, monk
         metrics = trainer.step().metrics
     assert metrics["train/intrinsic_reward"] == 1.0
     assert metrics["train/auxiliary/bias"] > 0
+
+
+WEIGHTLESS = [
+    (VECTOR, "identity", "model/encoder=mlp"),
+    (VECTOR, {"type": "mlp", "hidden": []}, "model.encoder.hidden='[64]'"),
+    (NESTED, {"type": "flatten", "hidden": []}, "model.encoder.hidden='[64]'"),
+    (
+        spaces.Dict(speed=VECTOR),
+        {"type": "dict", "children": {"speed": "identity"}},
+        "model.encoder.hidden='[64]'",
+    ),
+]
+
+
+@pytest.mark.parametrize("head", ["reconstruction", "next_state"])
+@pytest.mark.parametrize(("space", "encoder", "fix"), WEIGHTLESS)
+def test_a_head_that_is_there_to_train_a_trunk_is_refused_where_that_has_no_weights(
+    head, space, encoder, fix
+):
+    model = {"encoder": encoder, "heads": {head: {}}}
+    with pytest.raises(CompositionError) as refused:
+        compose(space, TWO, model, "ppo")
+    (problem,) = refused.value.problems
+    assert problem.path == f"model.heads.{head}"
+    message = f"the trunk `main`, which `{head}` is there to train, has no weights"
+    assert problem.message == message
+    assert problem.fix == fix
+
+
+@pytest.mark.parametrize(
+    "heads", [{"curiosity": {}}, {"reconstruction": {"stop_gradient": ["main"]}}]
+)
+def test_a_head_that_pays_or_only_looks_on_needs_no_weights_below_it(heads):
+    assert compose(VECTOR, TWO, {"encoder": "identity", "heads": heads}, "ppo")

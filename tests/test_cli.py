@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 from composer.cli.main import GROUPS, VERBS, main
+from composer.experiment import Experiment
 
 SHORT = ["total_steps=600", "algorithm.rollout_steps=32", "env.num_envs=4", "logger=none"]
 QUICK = [*SHORT, "evaluation.episodes=4", "evaluation.every=0"]
@@ -77,6 +78,46 @@ def test_a_run_of_less_than_an_update_is_told_how_long_it_will_be(
     assert told
     assert after.startswith(", more than the 50 to take\n")
     assert " / 50 " not in before
+
+
+LATE = [
+    ("learning_starts", "nothing is learnt until step 1,000", "50"),
+    ("lr_warmup", "the learning rate rises until step 1,000", "50"),
+    ("optimiser.parts.main.frozen_until", "`main` is frozen until step 1,000", "50"),
+]
+
+
+@pytest.mark.parametrize(("name", "told", "right"), LATE)
+def test_a_setting_that_outlasts_the_run_is_noted_and_the_line_to_type_ends_that(
+    name: str, told: str, right: str
+) -> None:
+    words = ["algorithm=dqn", "algorithm.learning_starts=0", "total_steps=500"]
+    late = f"algorithm.{name}=1e3"
+    if name == "learning_starts":
+        words.pop(1)
+    (note,) = Experiment.load([*words, late]).notes()
+    assert note.path == f"algorithm.{name}"
+    assert note.message == f"{told}, and the run ends at step 500"
+    assert note.origin == f"{late} (command line)"
+    assert note.fix == f"algorithm.{name}={right}"
+    assert Experiment.load([*words, note.fix or ""]).notes() == ()
+
+
+def test_check_and_train_note_that_nothing_is_learnt_and_train_trains(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["algorithm=dqn", "total_steps=40", "evaluation.episodes=1", "logger=none"]
+    for verb in ("check", "train"):
+        assert main([verb, *words]) == 0
+        assert capsys.readouterr().out.count("nothing is learnt until step 1,000") == 1
+    assert main(["check", *words, "seed=0,1"]) == 0
+    job, told, _ = capsys.readouterr().out.partition("the run is short for what is set")
+    assert told
+    assert "2 jobs (0, 1)" in job
+    assert main(["check", *words, "--json"]) == 0
+    (note,) = json.loads(capsys.readouterr().out)["notes"]
+    assert note["fix"] == "algorithm.learning_starts=4"
 
 
 def test_explain_shows_every_part_and_writes_nothing(

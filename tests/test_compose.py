@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -5,7 +6,8 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from composer import Blueprint, Catalog, Columns, ModelConfig, compose
+from composer import Blueprint, Catalog, Columns, Experiment, ModelConfig, compose
+from composer.algorithms._presets import algorithm_of
 from composer.algorithms.base import AlgorithmConfig
 from composer.algorithms.ppo import PPOConfig
 from composer.apis import PolicyAPI, ValueFunctionAPI
@@ -465,3 +467,26 @@ def test_what_a_users_head_leaves_out_is_as_the_algorithm_has_it(monkeypatch):
     config = compose(VECTOR, TWO, model=model, algorithm="ppo").by_name["policy"].config
     assert config.hidden == (7,)
     assert config.activation == "relu"
+
+
+PRESETS = [
+    path.stem
+    for path in (Path(__file__).parents[1] / "composer/conf/algorithm").glob("*.yaml")
+    if path.stem not in AlgorithmConfig.tags()
+]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_of_an_algorithm_is_the_same_by_name_as_on_the_command_line(name):
+    loaded = Experiment.load(["env=mountain_car", f"algorithm={name}"])
+    assert algorithm_of(name) == algorithm_of({"type": name}) == loaded.config.algorithm
+    assert compose(*loaded.spaces, algorithm=name) == loaded.blueprint
+
+
+def test_what_is_said_beside_a_preset_wins_key_by_key():
+    words = ["num_atoms=11", "replay.prioritised.alpha=0.7"]
+    loaded = Experiment.load(
+        ["env=mountain_car", "algorithm=rainbow", *(f"algorithm.{word}" for word in words)]
+    )
+    said = {"type": "rainbow", "num_atoms": 11, "replay": {"prioritised": {"alpha": 0.7}}}
+    assert algorithm_of(said) == loaded.config.algorithm

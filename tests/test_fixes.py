@@ -8,6 +8,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from composer.config import AutoOr, Config, Family, Frozen, FrozenDict, Listed, Size
 from composer.errors import ConfigError
+from composer.experiment import Experiment
 from composer.fixes import entry_line, line, replaced
 from composer.model_config import ModelConfig
 from composer.places import join_path
@@ -228,3 +229,39 @@ def test_a_bare_name_is_the_type():
 def test_paths_join_keys_by_dots_and_indices_in_brackets():
     assert join_path("model", ("encoder", "hidden", 0)) == "model.encoder.hidden[0]"
     assert join_path("", ("a", "b")) == "a.b"
+
+
+TIME_LIMIT = "path:gymnasium.wrappers.TimeLimit"
+
+
+@pytest.mark.parametrize(
+    ("key", "fix"),
+    [
+        ("kwags", f"env.wrappers='[{{{TIME_LIMIT},kwargs:{{max_episode_steps:5}}}}]'"),
+        ("actions", None),  # `catalog.action` is elsewhere, and nothing that a wrapper has
+    ],
+)
+def test_a_misspelt_key_of_a_lists_element_is_mended_in_the_whole_list_and_nowhere_else(key, fix):
+    words = [f"env.wrappers=[{{{TIME_LIMIT},{key}:{{max_episode_steps:5}}}}]"]
+    with pytest.raises(ConfigError) as raised:
+        Experiment.load(words)
+    (problem,) = raised.value.problems
+    assert problem.fix == fix
+    assert problem.valid == ("kwargs", "path")
+    if fix:
+        assert Experiment.load(shlex.split(fix)).config.env.wrappers[0].kwargs
+
+
+@pytest.mark.parametrize(
+    ("head", "right"),
+    [
+        ({"stop_gradient": True}, "'[main]'"),
+        ({"stop_gradient": True, "reads": "own"}, "'[own]'"),
+        ({"stop_gradient": "own"}, "'[own]'"),
+        ({"stop_gradient": False}, "'[]'"),
+    ],
+)
+def test_a_head_that_trains_no_trunk_names_it(head, right):
+    assert fixes({"heads": {"value": head}}, ModelConfig, "model") == [
+        f"model.heads.value.stop_gradient={right}"
+    ]

@@ -133,3 +133,38 @@ def test_where_no_type_is_near_the_default_is_offered():
     with pytest.raises(ConfigError) as raised:
         Experiment.load(["algorithm.optimiser=lion"])
     assert raised.value.problems[0].fix == "algorithm.optimiser.type=adam"
+
+
+UNTYPED = """
+from composer.heads.value import OutputHeadConfig
+
+
+class Base(OutputHeadConfig):
+    pass
+
+
+class Forgotten(Base):
+    pass
+"""
+
+
+def test_a_class_without_a_type_is_told_where_a_type_is_looked_for_in_vain(plugins, tmp_path):
+    (tmp_path / "untyped.py").write_text(UNTYPED)
+    with pytest.raises(ConfigError) as raised:
+        Experiment.load(["plugins=[untyped]", "model.heads.value.type=forgotten"])
+    (problem,) = raised.value.problems
+    assert problem.path == "model.heads.value.type"
+    told = problem.message.splitlines()[1:]
+    assert told == [
+        "untyped.Forgotten has no `type` by which it could be chosen; if it is meant, it takes "
+        '`type: Literal["forgotten"] = "forgotten"`'
+    ]
+    assert problem.fix == f"{tmp_path}/untyped.py:9    class Forgotten"
+
+
+def test_such_a_class_is_told_where_its_group_is_chosen_from(plugins, tmp_path):
+    text = UNTYPED.replace("heads.value import OutputHead", "algorithms.base import OnPolicy")
+    (tmp_path / "untyped_too.py").write_text(text.replace("OutputHead", "OnPolicy"))
+    with pytest.raises(ConfigError) as raised:
+        Experiment.load(["plugins=[untyped_too]", "algorithm=forgotten"])
+    assert "untyped_too.Forgotten has no `type`" in raised.value.problems[0].message

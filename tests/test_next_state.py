@@ -14,7 +14,7 @@ TWO = spaces.Discrete(2)
 
 def built(actions=TWO, algorithm="ppo", observation=NUMBER, **head):
     model = {"encoder": {"type": "mlp", "hidden": []}, "trunks": {}}
-    model["heads"] = {"next_state": {"hidden": [], **head}}
+    model["heads"] = {"next_state": {"hidden": [], "stop_gradient": ["main"], **head}}
     return compose(observation, actions, model, algorithm).build(seed=0)
 
 

@@ -68,7 +68,8 @@ def test_every_leaf_weighs_the_same():
 
 
 def test_the_loss_is_the_mean_of_the_errors_times_the_weight():
-    model = {"encoder": {"hidden": []}, "heads": {"reconstruction": {"hidden": [], "weight": 3.0}}}
+    head = {"hidden": [], "weight": 3.0, "stop_gradient": ["main"]}
+    model = {"encoder": {"hidden": []}, "heads": {"reconstruction": head}}
     module = compose(VECTOR, spaces.Discrete(2), model, "ppo").build()
     (output,) = module.reconstruction.decoder.outputs
     output.weight.data.zero_()

@@ -373,6 +373,25 @@ def test_a_replay_that_holds_no_batch_or_no_return_is_refused_with_a_line_that_i
     assert replay_of(40, num_envs=8, n_step=3).ring.length == 5
 
 
+def test_returns_longer_than_what_is_kept_are_blamed_with_both_ways_out():
+    (problem,) = ReplayConfig(capacity=1000).problems(num_envs=8, batch_size=32, n_step=200)
+    assert (problem.path, problem.value) == ("algorithm.n_step", 200)
+    assert problem.message == (
+        "8 environments share the replay: of each it keeps 125 steps, and returns of 200 steps "
+        "need 202; shorten them, or keep more by algorithm.replay.capacity=1616"
+    )
+    assert problem.fix == "algorithm.n_step=123"
+    assert ReplayConfig(capacity=1000).problems(8, 32, 123) == []
+    assert ReplayConfig(capacity=1616).problems(8, 32, 200) == []
+    assert replay_of(1000, num_envs=8, n_step=123).ring.length == 125
+
+
+def test_a_replay_too_small_for_any_return_is_to_be_larger():
+    (problem,) = ReplayConfig(capacity=16).problems(num_envs=8, batch_size=8, n_step=3)
+    assert problem.fix == "algorithm.replay.capacity=40"
+    assert ReplayConfig(capacity=40).problems(8, 8, 3) == []
+
+
 def test_a_capacity_may_be_written_as_a_float():
     assert ReplayConfig.parse({"capacity": 1e6}).capacity == 1_000_000
 

@@ -108,6 +108,25 @@ def test_another_kind_of_optimiser_is_refused_and_another_setting_of_it_is_not(r
     assert resumed(capsys, run, "total_steps=700", "algorithm.optimiser.eps=1e-6", parts)[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("word", "path", "had"),
+    [
+        ("algorithm.optimiser=sgd", "algorithm.optimiser.type = sgd", "adam"),
+        ("algorithm.optimiser={type:sgd}", "algorithm.optimiser.type = sgd", "adam"),
+        ("algorithm.type=dqn", "algorithm.type = dqn", "ppo"),
+    ],
+)
+def test_another_kind_is_refused_and_what_it_leaves_behind_is_not_spoken_of(
+    run, capsys, word, path, had
+):
+    status, _, error = resumed(capsys, run, "total_steps=1000", word)
+    assert status == 2
+    assert f"{path}\n" in error
+    assert f"a run that has begun cannot change this (it has {had}); start another run" in error
+    assert f"set by  {word} (command line)" in error
+    assert " belongs to " not in error
+
+
 def test_a_setting_by_which_an_optimiser_remembers_otherwise_is_refused(run, capsys):
     status, _, error = resumed(capsys, run, "total_steps=1000", "algorithm.optimiser.amsgrad=true")
     assert status == 2

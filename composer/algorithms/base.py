@@ -111,6 +111,28 @@ class AlgorithmConfig(DescentConfig, Family, family="algorithm"):
         """Environment steps that one update takes, at most; training ends with a whole one."""
         return 1
 
+    def notes(self, num_envs: int, total_steps: int, taken: int = 0) -> list[Problem]:
+        """What a run is too short for; it trains all the same.
+
+        Args:
+            num_envs: Environments that it trains in.
+            total_steps: Environment steps of the whole run.
+            taken: Those that it has taken already.
+        """
+        notes = []
+        if (left := total_steps - taken) < (update := self.update_steps(num_envs)):
+            message = f"one update takes up to {update:,} steps, more than the {left:,} to take"
+            notes.append(
+                Problem(message, "total_steps", total_steps, fix=f"total_steps={taken + update}")
+            )
+        if self.lr_warmup > total_steps:
+            notes.append(_late("lr_warmup", self.lr_warmup, "the learning rate rises", total_steps))
+        for part, own in self.optimiser.parts.items():
+            if own.frozen_until and own.frozen_until >= total_steps:
+                name = f"optimiser.parts.{part}.frozen_until"
+                notes.append(_late(name, own.frozen_until, f"`{part}` is frozen", total_steps))
+        return notes
+
     @abstractmethod
     def build(self, module: RLModule, generator: torch.Generator) -> "Algorithm":
         """The learner of a module.
@@ -120,6 +142,13 @@ class AlgorithmConfig(DescentConfig, Family, family="algorithm"):
             generator: The stream that its random choices are drawn from: off policy where the
                 module is, on policy on the CPU.
         """
+
+
+def _late(name: str, until: int, what: str, total_steps: int) -> Problem:
+    """The note of a setting that holds for longer than the run."""
+    message = f"{what} until step {until:,}, and the run ends at step {total_steps:,}"
+    path = f"algorithm.{name}"
+    return Problem(message, path, until, fix=f"{path}={total_steps // 10}")
 
 
 class OnPolicyConfig(AlgorithmConfig):
@@ -158,6 +187,14 @@ class OffPolicyConfig(AlgorithmConfig):
 
     def problems(self, num_envs: int) -> list[Problem]:
         return self.replay.problems(num_envs, self.batch_size, self.n_step)
+
+    def notes(self, num_envs: int, total_steps: int, taken: int = 0) -> list[Problem]:
+        notes = super().notes(num_envs, total_steps, taken)
+        if self.learning_starts >= total_steps:
+            notes.append(
+                _late("learning_starts", self.learning_starts, "nothing is learnt", total_steps)
+            )
+        return notes
 
     def step_problems(self, who: str) -> list[Problem]:
         if self.n_step == 1:

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.progress import track
 from rich.text import Text
@@ -13,11 +13,13 @@ from composer.cli import errors
 from composer.cli.console import Console, print_json
 from composer.cli.jobs import print_jobs
 from composer.cli.running import start_of
-from composer.errors import ComposerError
+from composer.errors import Problem
 from composer.experiment import Experiment
 from composer.loading import Job, jobs
 from composer.spaces import describe
 from composer.training.start import Start
+
+T = TypeVar("T")
 
 ROWS = 40
 """Jobs beyond this are counted, not listed, unless they are broken."""
@@ -34,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
             print_json(_data(Report(found[0], experiment)))
         else:
             print(_ready(experiment, start))
+            errors.show_notes(experiment.notes(), Console())
         return 0
     reports = checked(found, args.config_dir, start)
     if args.json:
@@ -69,9 +72,12 @@ def show(reports: Sequence[Report]) -> None:
         print_jobs(console, [report.job for report in reports], cells, ("parameters", ""))
     if len(listed) < len(broken):
         console.print(f"  … and {len(broken) - len(listed)} more that are broken")
-    for error, numbers in _by_error(reports):
+    for error, numbers in _alike(report.error for report in reports):
         console.print(f"\n{_numbered(numbers)}", style="bold", highlight=False)
         errors.show(error, console)
+    for notes, numbers in _alike(_notes(report) for report in reports):
+        console.print(f"\n{_numbered(numbers)}", style="bold", highlight=False)
+        errors.show_notes(notes, console)
     total = len(reports)
     counted = f"{len(broken)} of {total} jobs broken" if broken else f"{total} jobs ready"
     console.print(f"\n{counted}", style="bold", highlight=False)
@@ -87,13 +93,17 @@ def _verdict(report: Report) -> Text:
     return Text("broken", "red") if report.error else Text("ready", "green")
 
 
-def _by_error(reports: Sequence[Report]) -> Iterable[tuple[ComposerError, list[int]]]:
-    """Each error once, with the jobs that have it."""
-    found: dict[str, tuple[ComposerError, list[int]]] = {}
-    for number, report in enumerate(reports):
-        if report.error:
-            found.setdefault(str(report.error), (report.error, []))[1].append(number)
+def _alike(told: Iterable[T | None]) -> Iterable[tuple[T, list[int]]]:
+    """What is told of the jobs in turn, each thing once, with the jobs that it is told of."""
+    found: dict[str, tuple[T, list[int]]] = {}
+    for number, item in enumerate(told):
+        if item:
+            found.setdefault(str(item), (item, []))[1].append(number)
     return found.values()
+
+
+def _notes(report: Report) -> tuple[Problem, ...]:
+    return report.experiment.notes() if report.experiment and not report.error else ()
 
 
 def _numbered(numbers: Sequence[int]) -> str:
@@ -127,4 +137,5 @@ def _data(report: Report) -> dict[str, Any]:
     data: dict[str, Any] = {"words": report.job.words, "ready": report.error is None}
     if report.error is not None:
         return data | {"problems": [problem.to_data() for problem in report.error.problems]}
-    return data | (_facts(report.experiment) if report.experiment else {})
+    notes = [note.to_data() for note in _notes(report)]
+    return data | {"notes": notes} | (_facts(report.experiment) if report.experiment else {})

@@ -1,6 +1,7 @@
 """An error in a terminal: colours, wrapped text, and lines to type that are never broken."""
 
 import textwrap
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.text import Text
@@ -13,13 +14,23 @@ STYLES = {"message": "", "set by": "yellow", "valid": "", "try": "bold green"}
 
 def show(error: ComposerError, console: Console | None = None) -> None:
     """Prints what `str(error)` says; in a terminal, problems of several lines stand apart."""
-    console = console or Console(stderr=True)
+    _tell(Text(error.head, "bold red"), error.problems, console or Console(stderr=True))
+
+
+def show_notes(notes: Sequence[Problem], console: Console) -> None:
+    """Prints what a run is too short for, if there is anything, in the form of an error."""
+    if notes:
+        _tell(Text("the run is short for what is set", "bold yellow"), notes, console)
+
+
+def _tell(head: Text, problems: Sequence[Problem], console: Console) -> None:
     if not console.is_terminal:
-        console.print(str(error), soft_wrap=True, highlight=False, markup=False)
+        plain = "\n".join([head.plain, *(problem.render() for problem in problems)])
+        console.print(plain, soft_wrap=True, highlight=False, markup=False)
         return
-    _print(Text(error.head, "bold red"), console)
-    apart = len(error.problems) > 1 and any("\n" in item.render() for item in error.problems)
-    for problem in error.problems:
+    _print(head, console)
+    apart = len(problems) > 1 and any("\n" in item.render() for item in problems)
+    for problem in problems:
         if apart:
             console.print()
         _show(problem, console)

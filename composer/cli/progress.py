@@ -17,6 +17,7 @@ from rich.progress import (
 from rich.table import Table
 
 from composer.cli.console import Console
+from composer.cli.errors import show_notes
 from composer.engines.base import Outcome
 from composer.training.callbacks import Callback
 from composer.training.evaluation import EvaluationResult
@@ -57,13 +58,7 @@ class ProgressView(Callback):
     def on_start(self, trainer: Any) -> None:
         self.first_step = trainer.progress.env_steps
         self.started = time.perf_counter()
-        update = trainer.config.algorithm.update_steps(trainer.config.env.num_envs)
-        if (left := self.total_steps - self.first_step) < update:
-            self.console.print(
-                f"one update takes up to {update:,} steps, more than the {left:,} to take",
-                soft_wrap=True,
-                highlight=False,
-            )
+        show_notes(trainer.experiment.notes(self.first_step), self.console)
         if self.console.is_terminal:
             self.task = self.bar.add_task(
                 "steps", total=self.total_steps, completed=self.first_step

@@ -13,6 +13,7 @@ from composer.comparison import ABSENT, Difference, differences
 from composer.errors import ConfigError, Problem, line_to_type, shown
 from composer.experiment import Experiment
 from composer.files import read_json
+from composer.loading import Loaded, override
 from composer.training.checkpoint import read_progress
 from composer.training.run_directory import EXPERIMENT
 
@@ -37,8 +38,11 @@ def run(args: argparse.Namespace) -> int:
     run_directory, chosen = find(Path(args.directory))
     file = run_directory.path / EXPERIMENT
     data = run_directory.experiment_data()
-    experiment, loaded = overridden(data, file, args.words, args.config_dir)
     checkpoint = chosen or run_directory.latest()
+    if checkpoint is not None:
+        said = override(data, args.words)
+        _refuse(_of_kinds(differences(data, said.data)), said, file)
+    experiment, loaded = overridden(data, file, args.words, args.config_dir)
     if checkpoint is not None:
         require_whole(checkpoint, run_directory, "resume")
         before = Experiment.from_data(read_json(checkpoint / EXPERIMENT), args.config_dir)
@@ -46,12 +50,7 @@ def run(args: argparse.Namespace) -> int:
         taken = progress.env_steps
         finished = experiment.config.total_steps <= taken and not progress.evaluation_due
         changes = differences(before.to_data(), experiment.to_data())
-        problems = [
-            replace(problem, origin=loaded.origin(problem.path) or str(file))
-            for problem in _problems(changes, taken, finished)
-        ]
-        if problems:
-            raise ConfigError(*problems)
+        _refuse(_problems(changes, taken, finished), loaded, file)
         if finished:
             path = run_directory.path
             print(f"{path} is finished already, at {taken:,} steps; to go on:")
@@ -64,18 +63,36 @@ def run(args: argparse.Namespace) -> int:
     return train(experiment, run_directory, chosen)
 
 
+def _refuse(problems: Iterable[Problem], loaded: Loaded, file: Path) -> None:
+    """Raises a ConfigError of the problems, if there are any, each with its origin."""
+    placed = [replace(p, origin=loaded.origin(p.path) or str(file)) for p in problems]
+    if placed:
+        raise ConfigError(*placed)
+
+
+def _of_kinds(changes: Iterable[Difference]) -> Iterator[Problem]:
+    """Parts of another type: the fields that they leave behind are nothing to speak of."""
+    for change in changes:
+        if change.path.endswith(".type") and not resumable(change.path):
+            yield _unchangeable(change)
+
+
+def _unchangeable(change: Difference) -> Problem:
+    had = "" if change.a is ABSENT else f" (it has {shown(change.a)})"
+    return Problem(
+        f"a run that has begun cannot change this{had}; start another run instead",
+        change.path,
+        None if change.b is ABSENT else change.b,
+        valid=RESUMABLE,
+    )
+
+
 def _problems(changes: Iterable[Difference], taken: int, finished: bool) -> Iterator[Problem]:
     """The changes that cannot be made at a checkpoint of `taken` steps."""
     for change in changes:
         path, new = change.path, None if change.b is ABSENT else change.b
         if not resumable(path):
-            had = "" if change.a is ABSENT else f" (it has {shown(change.a)})"
-            yield Problem(
-                f"a run that has begun cannot change this{had}; start another run instead",
-                path,
-                new,
-                valid=RESUMABLE,
-            )
+            yield _unchangeable(change)
         elif path == "total_steps" and change.b <= taken:
             message = f"the run has taken {taken:,} steps already"
             yield Problem(message, path, new, fix=f"total_steps={2 * taken}")

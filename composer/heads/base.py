@@ -1,13 +1,14 @@
 """What every head config promises."""
 
 from abc import abstractmethod
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import gymnasium as gym
+from pydantic import BeforeValidator, ValidationInfo
 from torch import nn
 
 from composer.apis import API, APIs, known_apis
-from composer.config import Family, Listed, Size
+from composer.config import Family, Listed, Size, invalid_value
 from composer.distributions.base import DistributionConfig
 from composer.layers import (
     ZEROS,
@@ -19,13 +20,20 @@ from composer.layers import (
 )
 
 
+def _trunks(value: object, head: ValidationInfo) -> object:
+    if value is True:
+        message = "the trunks that the head does not train are named: the one that it reads"
+        raise invalid_value(message, meant=[[head.data.get("reads") or "main"]])
+    return value
+
+
 class HeadConfig(HiddenLayers, Family, family="head"):
     """What reads the features of a trunk, by layers of its own and an output layer."""
 
     hidden: Listed[Size] = ()
     reads: str | None = None
     """The trunk it reads; by default that of its side, if there is one, else `main`."""
-    stop_gradient: Listed[str] = ()
+    stop_gradient: Annotated[Listed[str], BeforeValidator(_trunks)] = ()
     """Trunks that this head's loss does not train."""
     output_kernel_initializer: KernelInitializer | None = orthogonal(1.0)
     output_bias_initializer: BiasInitializer | None = ZEROS

@@ -108,10 +108,11 @@ class Loaded:
         ordered = nearest_first(name, names)
         is_typed = group in self.read.chosen or group == LOGGER
         line = f"{group}={ordered[0]}" if is_typed else f"- override /{group}: {ordered[0]}"
+        told = problem.message.partition("\n")[1:]  # of classes that have no type
         return replace(
             problem,
             message=f"there is no {group.rpartition('/')[2]} `{name}`{did_you_mean(name, names)}"
-            f"{self.read.files.misnamed(f'{group}/{name}')}",
+            f"{self.read.files.misnamed(f'{group}/{name}')}{''.join(told)}",
             path=group.replace("/", "."),
             valid=ordered,
             fix=(by_id(group, name, self.read.files) if is_typed else None) or line,

@@ -6,7 +6,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from composer.algorithms.base import AlgorithmConfig
+from composer.algorithms._presets import algorithm_of
 from composer.catalog.catalog import Catalog
 from composer.composition import compose
 from composer.errors import ModuleError
@@ -59,7 +59,7 @@ class RLModuleSpec:
                 f"module_class is {self.module_class!r}; it must be a subclass of RLModule"
             )
         if self.algorithm is not None:
-            algorithm = AlgorithmConfig.parse(self.algorithm, "algorithm")
+            algorithm = algorithm_of(self.algorithm)
             algorithm.resolve(self.action_space).require(self.module_class)
         config = self.model_config
         return self.module_class(
