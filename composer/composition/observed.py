@@ -59,7 +59,8 @@ def observed(space: gym.Space, keys: Sequence[str] | None, path: str) -> Observe
     is_dict = isinstance(space, gym.spaces.Dict)
     if not is_dict and len(keys) > 1:
         message = f"of {describe(space)} a trunk takes one entry, or all"
-        problems.append(Problem(message, path, list(keys), fix=line(path, [int(keys[0])])))
+        one = int(nearest_first(keys[0], entries)[0])
+        problems.append(Problem(message, path, list(keys), fix=line(path, [one])))
     if problems:
         raise CompositionError(*problems)
     if len(keys) == 1:
