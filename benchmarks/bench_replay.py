@@ -12,7 +12,7 @@ import torch
 from gymnasium import spaces
 
 from composer.columns import Columns
-from composer.module.rl_module import Step
+from composer.module.step import Step
 from composer.replay_config import PrioritisedConfig
 from composer.training.replay import Replay
 

@@ -7,7 +7,7 @@ from gymnasium.vector import SyncVectorEnv
 
 from composer.columns import Columns
 from composer.executors import make_executor
-from composer.module.rl_module import Step
+from composer.module.step import Step
 from composer.testing import Counter, CounterVector
 from composer.training.collector import Collector, info_of
 from composer.training.rollouts import Rollout

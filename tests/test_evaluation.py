@@ -10,7 +10,7 @@ from gymnasium.vector import SyncVectorEnv
 from composer.cli.progress import spread
 from composer.engines.policy import evaluate_experiment
 from composer.errors import ConfigError
-from composer.module.rl_module import Step
+from composer.module.step import Step
 from composer.testing import Counter, Reach1D
 from composer.training.evaluation import EvaluationResult, evaluate
 

@@ -18,7 +18,7 @@ from composer import Columns, RLModule, compose
 from composer.checking import check
 from composer.cli.main import main
 from composer.errors import CheckpointError, ModuleError, RunDirectoryError
-from composer.module.rl_module import read_weights
+from composer.module.saved import read_weights
 from composer.running_norm import RunningNorm, gathering
 from composer.training.run_directory import RunDirectory
 from composer.training.start import Start

@@ -9,7 +9,8 @@ from gymnasium import spaces
 from composer.algorithms.base import AlgorithmConfig
 from composer.columns import Columns
 from composer.errors import ConfigError, ContractError
-from composer.module.rl_module import RLModule, Step
+from composer.module.rl_module import RLModule
+from composer.module.step import Step
 from composer.optimisers._schedule import Elapsed
 from composer.training.rollouts import Rollout
 

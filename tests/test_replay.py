@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from composer.columns import Columns
 from composer.errors import CheckpointError, TrainingError
 from composer.executors import make_executor
-from composer.module.rl_module import Step
+from composer.module.step import Step
 from composer.replay_config import PrioritisedConfig, ReplayConfig
 from composer.spaces import batch, leaves
 from composer.testing import Counter

@@ -4,7 +4,7 @@ import torch
 from gymnasium import spaces
 
 from composer.columns import Columns
-from composer.module.rl_module import Step
+from composer.module.step import Step
 from composer.spaces import batch, leaves
 from composer.training.rollouts import Rollout
 

@@ -21,7 +21,8 @@ from composer.heads.base import HeadConfig
 from composer.heads.continuous_q import ContinuousQHeadConfig
 from composer.heads.policy import PolicyHeadConfig
 from composer.model_config import TrunkConfig
-from composer.module.rl_module import RLModule, Step
+from composer.module.rl_module import RLModule
+from composer.module.step import Step
 from composer.optimisers._descent import Optimiser
 from composer.optimisers._schedule import Elapsed, LearningRate
 from composer.replay_config import ReplayConfig

@@ -18,7 +18,8 @@ from composer.distributions.categorical import CategoricalConfig
 from composer.distributions.joint import JointConfig
 from composer.distributions.multi_categorical import MultiCategoricalConfig
 from composer.distributions.squashed_gaussian import SquashedGaussianConfig
-from composer.module.rl_module import RLModule, Step
+from composer.module.rl_module import RLModule
+from composer.module.step import Step
 from composer.optimisers._descent import Optimiser
 from composer.spaces import choice_counts, real_dim
 

@@ -15,7 +15,8 @@ from composer.distributions.base import DistributionConfig
 from composer.errors import ContractError, Problem
 from composer.heads.base import HeadConfig
 from composer.model_config import TrunkConfig
-from composer.module.rl_module import RLModule, Step
+from composer.module.rl_module import RLModule
+from composer.module.step import Step
 from composer.optimisers._descent import DescentConfig
 from composer.optimisers._schedule import Elapsed
 from composer.replay_config import ReplayConfig

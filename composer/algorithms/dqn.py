@@ -24,7 +24,8 @@ from composer.config import Fraction, Positive, Size, Steps
 from composer.heads.base import HeadConfig
 from composer.heads.q import QHeadConfig
 from composer.model_config import TrunkConfig
-from composer.module.rl_module import RLModule, Step
+from composer.module.rl_module import RLModule
+from composer.module.step import Step
 from composer.optimisers._descent import Optimiser
 from composer.optimisers._schedule import Elapsed, LearningRate
 from composer.spaces import Nested, SpaceFacts, category_counts, describe

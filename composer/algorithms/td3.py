@@ -16,7 +16,8 @@ from composer.config import NotNegative, Size
 from composer.distributions._apart import Apart
 from composer.distributions.deterministic import DeterministicConfig
 from composer.distributions.joint import JointConfig
-from composer.module.rl_module import RLModule, Step
+from composer.module.rl_module import RLModule
+from composer.module.step import Step
 from composer.spaces import map_structure
 
 

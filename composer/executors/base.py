@@ -4,7 +4,8 @@ from typing import Any, Protocol
 
 import torch
 
-from composer.module.rl_module import RLModule, Step
+from composer.module.rl_module import RLModule
+from composer.module.step import Step
 from composer.spaces import Nested
 
 

@@ -33,7 +33,8 @@ from composer.errors import ContractError, ModuleError
 from composer.masks import free_mask, mask_key
 from composer.module.io_specs import Bound, TensorSpec, flat, misfits
 from composer.module.own_code import OwnCode
-from composer.module.rl_module import RLModule, Step
+from composer.module.rl_module import RLModule
+from composer.module.step import Step
 from composer.seeds import seeded
 from composer.spaces import (
     Nested,

@@ -12,7 +12,8 @@ from composer.catalog.catalog import Catalog
 from composer.errors import CheckpointError, Problem
 from composer.files import read_json, read_tensors
 from composer.module.composed import ComposedRLModule
-from composer.module.rl_module import MODULE_FORMAT, RLModule, module_directory
+from composer.module.rl_module import RLModule
+from composer.module.saved import MODULE_FORMAT, module_directory
 from composer.spaces import space_from_data
 
 M = TypeVar("M", bound=RLModule)

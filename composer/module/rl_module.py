@@ -1,45 +1,31 @@
-"""RLModule: three phases, acting, and state."""
+"""RLModule, which hand-written modules subclass: hooks, three phases, acting, files."""
 
 import functools
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import gymnasium as gym
 import torch
-from torch import Tensor, nn
 
-from composer.apis import (
-    API,
-    InferenceOnlyAPI,
-    PolicyAPI,
-    TargetNetworkAPI,
-    ValueFunctionAPI,
-)
+from composer.apis import API, InferenceOnlyAPI, PolicyAPI, TargetNetworkAPI
 from composer.columns import Columns
-from composer.distributions.base import ActionDistribution, Distribution, map_actions
-from composer.errors import CheckpointError, ModuleError, Problem, did_you_mean, shown
-from composer.files import (
-    atomic_directory,
-    read_json,
-    read_tensors,
-    verify_directory,
-    write_json,
-    write_tensors,
-)
+from composer.distributions.base import ActionDistribution, Distribution
+from composer.errors import ModuleError, shown
+from composer.files import atomic_directory, read_tensors
 from composer.masks import mask_key
-from composer.modes import learners
 from composer.module.io_specs import Bound, Specs
+from composer.module.parts import ModuleOfParts, without_dropped
 from composer.module.proving import MISTAKES, Phase, blame, prove, require, require_phase
+from composer.module.saved import module_directory, read_weights, write_module
 from composer.module.settings import Settings
 from composer.module.space_specs import leaf_specs, space_specs
-from composer.module.state import Weights, loadable, loading_problems, state_difference, within
+from composer.module.state import Weights, require_loadable
+from composer.module.step import ACTS, Step, step_from
+from composer.module.targets import Pairs, copied_learners, target_pairs
 from composer.noisy import HoldsNoise, held_noise
 from composer.running_norm import gathering
-from composer.seeds import drawing_from
 from composer.spaces import (
     Nested,
     canonical,
@@ -53,30 +39,10 @@ from composer.spaces import (
 if TYPE_CHECKING:
     from composer.catalog.catalog import Catalog
 
-MODULE_FORMAT = 1
-_ACTS = f"{Columns.ACTION_DIST_INPUTS} | {Columns.ACTIONS}"
 _PUBLIC = ("forward", "forward_train", "forward_exploration", "forward_inference", "act")
 
 
-@dataclass(slots=True)
-class Step:
-    """What `act` returns; a field is None where the module has no such thing."""
-
-    actions: Nested
-    """What `log_prob` is about, in the normalised space: what a rollout stores."""
-    env_actions: Nested
-    """What `env.step` takes."""
-    log_prob: Tensor | None = None
-    """`(*B,)`, in nats."""
-    value: Tensor | None = None
-    """`(*B,)`."""
-    state: Nested = None
-    """The memory's state after this step; pass it to the next `act`."""
-    dist_inputs: Tensor | None = None
-    """`action_dist_inputs`, from which the same distribution can be made again."""
-
-
-class RLModule(nn.Module):
+class RLModule(ModuleOfParts):
     """A policy, and whatever else an algorithm trains, as one torch module.
 
     Composer builds one from a blueprint. To write one by hand, subclass it, make the layers in
@@ -113,17 +79,13 @@ class RLModule(nn.Module):
         self._catalog = catalog
         self._mask_key = mask_key(observation_space, action_space)
         self._bound: dict[Phase, ActionDistribution] = {}
-        self._dropped: tuple[str, ...] = ()
         self.proven: set[Phase] = set()
         """Phases whose first call was checked."""
-        self._frozen: list[nn.Module] = []
-        self._held: set[nn.Module] = set()
-        self._copies: list[nn.Module] = []
         self.setup()
         self.renew_targets()
         if inference_only and isinstance(self, InferenceOnlyAPI):
             self._drop(self.get_non_inference_attributes())
-        self.register_load_state_dict_pre_hook(_without_dropped)
+        self.register_load_state_dict_pre_hook(without_dropped)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -161,31 +123,18 @@ class RLModule(nn.Module):
         if not isinstance(self, TargetNetworkAPI):
             return
         self.make_target_networks()
-        if self.inference_only:  # they are dropped
-            return
-        pairs = self.target_pairs()
-        shared = {part for network, _ in pairs for part in network.modules()}
-        copied = (part for _, copy in pairs for part in learners(copy))
-        self._copies = [part for part in copied if part not in shared]
-        self._settle()
+        if not self.inference_only:  # they are dropped
+            self._copies = copied_learners(self.target_pairs())
+            self._settle()
 
-    def target_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
+    def target_pairs(self) -> Pairs:
         """Networks with their slower copies, of a module that has some.
 
         Raises:
             ModuleError: If `get_target_network_pairs` returns something else.
         """
         assert isinstance(self, TargetNetworkAPI)
-        pairs: Any = self.get_target_network_pairs()
-        listed = list(pairs) if isinstance(pairs, list | tuple) else [pairs]
-        if not all(map(_is_pair, listed)):
-            found = ", ".join(type(item).__name__ for item in listed)
-            raise ModuleError(
-                f"{type(self).__name__} must return pairs of modules from "
-                f"`get_target_network_pairs`, [(network, copy)], and returns "
-                f"{type(pairs).__name__} of {found}"
-            )
-        return listed
+        return target_pairs(self)
 
     # --- hooks
 
@@ -309,11 +258,11 @@ class RLModule(nn.Module):
 
     def output_specs_exploration(self) -> Specs:
         """The columns that `forward_exploration` returns: here one to act by, and the state."""
-        return {_ACTS: None, **self._state(Columns.STATE_OUT)}
+        return {ACTS: None, **self._state(Columns.STATE_OUT)}
 
     def output_specs_inference(self) -> Specs:
         """The columns that `forward_inference` returns: here one to act by, and the state."""
-        return {_ACTS: None, **self._state(Columns.STATE_OUT)}
+        return {ACTS: None, **self._state(Columns.STATE_OUT)}
 
     def _state(self, column: str) -> dict[str, Any]:
         return {column: leaf_specs(self.get_initial_state(1))} if self._stateful else {}
@@ -455,7 +404,7 @@ class RLModule(nn.Module):
                     out = self._forward_inference(batch)
                 else:
                     out = self._forward_exploration(batch)
-                return self._finish(out, batch, phase, generator)
+                return step_from(self, out, batch, phase, generator)
         except MISTAKES as error:
             if batch:
                 blame(self, phase, batch, error)
@@ -475,58 +424,6 @@ class RLModule(nn.Module):
         with gathering(self), torch.no_grad():
             self._observe(obs)
 
-    def _finish(
-        self,
-        out: Mapping[str, Any],
-        batch: Mapping[str, Any],
-        phase: Phase,
-        generator: torch.Generator | None,
-    ) -> Step:
-        """Actions from what a forward returned, by the contract of `_forward`."""
-        if not isinstance(out, Mapping):
-            require(self, "output", phase, out)
-        inputs = out.get(Columns.ACTION_DIST_INPUTS)
-        actions = out.get(Columns.ACTIONS)
-        if inputs is None and actions is None:
-            require(self, "output", phase, out, specs=[_ACTS])
-        log_prob = None
-        if inputs is not None:
-            distribution = self.action_distribution(out, phase, batch.get(Columns.ACTION_MASK))
-            if actions is None:
-                actions = (
-                    distribution.deterministic()
-                    if phase == "inference"
-                    else distribution.sample(generator)
-                )
-            log_prob = distribution.log_prob(actions)
-            env_actions = distribution.to_env(actions)
-        else:
-            env_actions = map_actions(self.action_space, actions)
-        return Step(
-            actions,
-            out.get(Columns.ACTIONS_FOR_ENV, env_actions),
-            log_prob,
-            self._values(out, batch) if phase == "exploration" else out.get(Columns.VF_PREDS),
-            out.get(Columns.STATE_OUT),
-            inputs,
-        )
-
-    def _values(self, out: Mapping[str, Any], batch: Mapping[str, Any]) -> Tensor | None:
-        missing = Columns.VF_PREDS not in out and not self.inference_only
-        if missing and isinstance(self, ValueFunctionAPI):
-            return self.compute_values(batch, out.get(Columns.EMBEDDINGS))
-        return out.get(Columns.VF_PREDS)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the parameters are."""
-        return self._anchor.device
-
-    @functools.cached_property
-    def _anchor(self) -> Tensor:
-        """A parameter, which `.to(…)` moves in place; looking for one at each step is slow."""
-        return next(self.parameters(), torch.empty(0))
-
     @property
     def is_stateful(self) -> bool:
         """Whether acting carries a state from step to step."""
@@ -542,96 +439,7 @@ class RLModule(nn.Module):
         state = self.get_initial_state(math.prod(lead))
         return map_structure(lambda part: part.reshape(*lead, *part.shape[1:]), state)
 
-    # --- state
-
-    def _drop(self, attributes: Sequence[str]) -> None:
-        """Deletes dotted attributes that `setup` has made, and remembers them all."""
-        for attribute in attributes:
-            owner, _, name = attribute.rpartition(".")
-            with suppress(AttributeError):  # `setup` need not make what would be dropped
-                delattr(self.get_submodule(owner), name)
-        self._dropped = tuple(attributes)
-
-    def non_inference_parts(self) -> tuple[str, ...]:
-        """Dotted names of what an inference-only module goes without.
-
-        Raises:
-            ModuleError: If `get_non_inference_attributes` names what the full module lacks.
-        """
-        if self._dropped or not isinstance(self, InferenceOnlyAPI):
-            return self._dropped
-        names = tuple(self.get_non_inference_attributes())
-        for name in names:
-            owner, _, attribute = name.rpartition(".")
-            try:
-                getattr(self.get_submodule(owner), attribute)
-            except AttributeError:
-                raise ModuleError(
-                    f"{type(self).__name__}.get_non_inference_attributes names `{name}`, "
-                    "which the module does not have"
-                ) from None
-        return names
-
-    def get_state(
-        self, components: str | Sequence[str] | None = None, *, inference_only: bool = False
-    ) -> dict[str, Tensor]:
-        """Copies of parameters and buffers by name.
-
-        Args:
-            components: Dotted names of parts; all by default.
-            inference_only: Only what acting needs.
-
-        Raises:
-            ModuleError: If there is no such part.
-        """
-        dropped = self.non_inference_parts() if inference_only else ()
-        wanted = self._part_names(components)
-        return {
-            name: tensor.detach().clone()
-            for name, tensor in self.state_dict().items()
-            if not within(name, dropped) and (wanted is None or within(name, wanted))
-        }
-
-    def set_state(
-        self, state: Mapping[str, Any], components: str | Sequence[str] | None = None
-    ) -> None:
-        """Loads a state strictly: every name and shape must fit.
-
-        Args:
-            state: From `get_state`; arrays or tensors.
-            components: Load these parts only; the state may hold more.
-
-        Raises:
-            ModuleError: Lists what is missing, unexpected or of another shape; nothing is loaded.
-        """
-        wanted = self._part_names(components)
-        given = {
-            name: torch.as_tensor(value)
-            for name, value in state.items()
-            if not within(name, self._dropped) and (wanted is None or within(name, wanted))
-        }
-        own = {
-            name: tensor
-            for name, tensor in self.state_dict().items()
-            if wanted is None or within(name, wanted)
-        }
-        if difference := state_difference(own, given):
-            raise ModuleError("the state does not fit this module:\n" + difference)
-        with torch.no_grad():
-            for name, tensor in own.items():
-                tensor.copy_(given[name])
-
-    def _part_names(self, components: str | Sequence[str] | None) -> list[str] | None:
-        if components is None:
-            return None
-        names = [components] if isinstance(components, str) else list(components)
-        known = [name for name, _ in (*self.named_modules(), *self.named_parameters()) if name]
-        for name in names:
-            if name not in known:
-                raise ModuleError(
-                    f"{type(self).__name__} has no part `{name}`{did_you_mean(name, known)}"
-                )
-        return names
+    # --- files
 
     def recipe(self) -> dict[str, Any]:
         """JSON data from which `from_checkpoint` builds the same module."""
@@ -652,19 +460,7 @@ class RLModule(nn.Module):
 
     def write(self, directory: Path) -> None:
         """Writes the module's files into a directory that exists."""
-        data = {
-            "format": MODULE_FORMAT,
-            "inference_only": self.inference_only,
-            "learner_only": self.learner_only,
-            **self.recipe(),
-        }
-        try:
-            write_json(directory / "module.json", data)
-        except TypeError as error:
-            raise CheckpointError(
-                f"the model_config of {type(self).__name__} is not plain data: {error}"
-            ) from None
-        write_tensors(directory / "weights.safetensors", self.state_dict())
+        write_module(self, directory)
 
     @classmethod
     def from_checkpoint(
@@ -707,133 +503,7 @@ class RLModule(nn.Module):
             return
         parts = [component] if isinstance(component, str) else list(component)
         own, given = Weights.of("this model", self.recipe(), self.state_dict()), read_weights(path)
-        problems = list(loading_problems(own, given, parts))
-        if not parts:
-            problems = [Problem("no part is named; leave `component` out to load them all")]
-        if problems:
-            right = loadable(own, given, parts)
-            fix = f"component={(right if right[1:] else right[0])!r}" if right else None
-            raise ModuleError(*(replace(problem, fix=fix) for problem in problems))
+        require_loadable(own, given, parts)
         self.set_state(given.tensors, parts)
         if not self.inference_only:
             self.renew_targets()
-
-    def freeze(self, components: str | Sequence[str]) -> None:
-        """Keeps parts as they are, the statistics of running norms included: an optimiser that is
-        made afterwards leaves them out.
-
-        Args:
-            components: Dotted names of parts.
-
-        Raises:
-            ModuleError: If there is no such part.
-        """
-        parts = self._part_names(components) or ()
-        for name, parameter in self.named_parameters():
-            if within(name, parts):
-                parameter.requires_grad_(False)
-        self._frozen += [part for name, part in self.named_modules() if within(name, parts)]
-        self._settle()
-
-    def hold(self, parts: Collection[nn.Module]) -> None:
-        """Keeps these parts as they are for now, and no others: what is let go of learns again."""
-        held = set(parts)
-        if held != self._held:
-            for part in (self._held - held).difference(learners(self)):
-                part.training = True
-            self._held = held
-            self._settle()
-
-    def train(self, mode: bool = True) -> Self:
-        """Torch's train mode; frozen and held parts and slower copies stay in eval mode."""
-        super().train(mode)
-        self._settle()
-        return self
-
-    def _settle(self) -> None:
-        """Puts what never learns, or not now, into torch's eval mode."""
-        for part in self._still():
-            part.training = False
-        self.__dict__.pop("_learners", None)
-
-    def _still(self) -> set[nn.Module]:
-        return {*self._frozen, *self._held, *self._copies}
-
-    def rest(self) -> None:
-        """Puts what does otherwise while it learns, such as dropout, into torch's eval mode."""
-        for part in self._learners:
-            part.training = False
-
-    @contextmanager
-    def learning(self, generator: torch.Generator | None = None) -> Iterator[None]:
-        """Meanwhile that is in train mode, but for what is frozen or held.
-
-        Args:
-            generator: Where there is such a part, torch's global generators are seeded from it
-                meanwhile; a CPU's. By default they are left as they are.
-        """
-        seeds = generator if self._learners else None
-        for part in self._learners:
-            part.training = True
-        try:
-            with nullcontext() if seeds is None else drawing_from(seeds, self.device):
-                yield
-        finally:
-            self.rest()
-
-    @contextmanager
-    def resting(self) -> Iterator[None]:
-        """Meanwhile that is in eval mode."""
-        awake = [part for part in self._learners if part.training]
-        self.rest()
-        try:
-            yield
-        finally:
-            for part in awake:
-                part.training = True
-
-    @functools.cached_property
-    def _learners(self) -> list[nn.Module]:
-        still = self._still()
-        return [part for part in learners(self) if part not in still]
-
-
-def _is_pair(item: object) -> bool:
-    parts = list(item) if isinstance(item, list | tuple) else []
-    return len(parts) == 2 and all(isinstance(part, nn.Module) for part in parts)
-
-
-def read_weights(path: str | Path) -> Weights:
-    """What `save_to_path` wrote, or a checkpoint holds; see `module_directory`."""
-    directory = module_directory(Path(path))
-    recipe, tensors = read_json(directory / "module.json"), directory / "weights.safetensors"
-    return Weights.of(str(path), recipe, read_tensors(tensors))
-
-
-def module_directory(path: Path) -> Path:
-    """The directory that `save_to_path` wrote, its files checked: `path`, or `module` inside it.
-
-    Raises:
-        CheckpointError: If there is none, or a file is missing, cut short or edited; of a run's
-            directory, names its newest checkpoint.
-    """
-    if saved := sorted(path.glob("checkpoints/step_*/module")):
-        rule = f"{path} is the directory of a run; a module is loaded from one of its checkpoints"
-        raise CheckpointError(Problem(rule, fix=str(saved[-1].parent)))
-    if (path / "module" / "module.json").exists():
-        verify_directory(path)
-        return path / "module"
-    inside_checkpoint = path.name == "module" and not (path / "manifest.json").exists()
-    verify_directory(path.parent if inside_checkpoint else path)
-    if not (path / "module.json").exists():
-        raise CheckpointError(f"{path} holds no module: it has no module.json")
-    return path
-
-
-def _without_dropped(
-    module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: object
-) -> None:
-    """Lets an inference-only module load the state of a full one."""
-    dropped = [prefix + part for part in module._dropped]  # pyright: ignore
-    for name in [name for name in state_dict if within(name, dropped)]:
-        del state_dict[name]

@@ -1,12 +1,12 @@
 """Weights by name: which part holds them, and what keeps those of one module from another."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
 
-from composer.errors import Problem, did_you_mean, nearest, nearest_first
+from composer.errors import ModuleError, Problem, did_you_mean, nearest, nearest_first
 
 MOST_LINES = 16
 """Of a difference; further ones are counted."""
@@ -83,6 +83,21 @@ def loadable(own: Weights, given: Weights, parts: Sequence[str]) -> list[str]:
         close = None if own.inside([part]) else nearest(part, fitting)
         wanted += inside or ([close] if close else [])
     return [part for part in dict.fromkeys(wanted) if not _is_below(part, wanted)]
+
+
+def require_loadable(own: Weights, given: Weights, parts: Sequence[str]) -> None:
+    """Refuses parts that cannot be loaded, and parts that are none.
+
+    Raises:
+        ModuleError: With the parts nearest to those asked for that can be.
+    """
+    problems = list(loading_problems(own, given, parts))
+    if not parts:
+        problems = [Problem("no part is named; leave `component` out to load them all")]
+    if problems:
+        right = loadable(own, given, parts)
+        fix = f"component={(right if right[1:] else right[0])!r}" if right else None
+        raise ModuleError(*(replace(problem, fix=fix) for problem in problems))
 
 
 def state_difference(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:

@@ -17,7 +17,8 @@ from composer.distributions.base import (
 from composer.errors import ContractError, ModuleError
 from composer.module.audition import Audition, example, paste_of, require_finite
 from composer.module.own_code import OwnCode
-from composer.module.rl_module import RLModule, Step
+from composer.module.rl_module import RLModule
+from composer.module.step import Step
 from composer.optimisers.base import require_parts
 from composer.seeds import seeded
 from composer.spaces import (

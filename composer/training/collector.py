@@ -9,7 +9,7 @@ import torch
 
 from composer.environments.base import TrainingReward
 from composer.executors import Executor
-from composer.module.rl_module import Step
+from composer.module.step import Step
 from composer.spaces import Nested
 from composer.training.infos import info_of
 from composer.training.masks import MaskReader

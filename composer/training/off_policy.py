@@ -11,7 +11,8 @@ from composer.algorithms.base import OffPolicyAlgorithm, OffPolicyConfig
 from composer.columns import Columns
 from composer.environments.base import TrainingReward
 from composer.executors import Executor, make_executor
-from composer.module.rl_module import RLModule, Step
+from composer.module.rl_module import RLModule
+from composer.module.step import Step
 from composer.optimisers._schedule import Elapsed
 from composer.running_norm import running_norms
 from composer.seeds import resume_stream, torch_generator

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from composer.columns import Columns
-from composer.module.rl_module import Step
+from composer.module.step import Step
 from composer.spaces import Nested, to_tensors
 from composer.training.storage import Storage
 

@@ -17,7 +17,8 @@ from composer.errors import (
     nearest,
 )
 from composer.files import read_json, write_json
-from composer.module.rl_module import RLModule, read_weights
+from composer.module.rl_module import RLModule
+from composer.module.saved import read_weights
 from composer.module.state import Weights, loadable, loading_problems, within
 from composer.training.run_directory import START, RunDirectory
 

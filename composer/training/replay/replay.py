@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from composer.columns import Columns
-from composer.module.rl_module import Step
+from composer.module.step import Step
 from composer.replay_config import BESIDE, PrioritisedConfig
 from composer.spaces import Nested, map_structure
 from composer.training.replay.priorities import Priorities

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from composer.columns import Columns
 from composer.errors import CheckpointError
-from composer.module.rl_module import Step
+from composer.module.step import Step
 from composer.spaces import Nested, leaves, map_structure
 from composer.training.storage import Storage, lay_first
 
