@@ -242,6 +242,15 @@ def test_keys_that_are_not_there_are_refused(space, keys, message, fix):
     assert found.fix == fix
 
 
+def test_names_that_a_tuple_does_not_have_are_refused_beside_their_number():
+    space = spaces.Tuple([IMAGE, IMAGE])
+    found = problems(lambda: compose(space, ACTION, model={"observe": ["image", "1"]}))
+    assert ["has no key `image`" in each.message for each in found] == [True, False]
+    line = found[-1].fix
+    assert line == "model.observe='[0]'"
+    compose(space, ACTION, model={"observe": [0]})
+
+
 def test_a_part_is_named_by_its_key_where_that_can_be():
     names = part_names(["image", "type", "a.b", "0", "_x", "a_b", ""])
     assert names == {
