@@ -38,6 +38,8 @@ class AlgorithmConfig(DescentConfig, Family, family="algorithm"):
     """The distributions that it can train; None where any will do."""
     critic_trains_shared: ClassVar[bool] = False
     """A trunk that actor and critic share is trained by the critic's loss alone."""
+    has_sequences: ClassVar[bool] = False
+    """It learns from sequences of steps where there is a memory to train."""
     head_fields: ClassVar[tuple[str, ...]] = ()
     """Fields that are nothing but defaults of the heads that Composer composes."""
 
@@ -83,6 +85,20 @@ class AlgorithmConfig(DescentConfig, Family, family="algorithm"):
             for name, value in self.altered().items()
             if name in self.head_fields
         ]
+
+    def memory_problems(self, max_seq_len: int, path: str) -> list[Problem]:
+        """The problem of a memory, where it cannot be trained on sequences of this length.
+
+        Args:
+            max_seq_len: Steps.
+            path: Where that is set.
+        """
+        if self.has_sequences:
+            return []
+        members = AlgorithmConfig.members
+        able = tuple(tag for tag in AlgorithmConfig.tags() if members[tag].has_sequences)
+        message = f"{self.type} learns from single steps, and a memory from sequences of them"
+        return [Problem(message, "algorithm", self.type, valid=able, fix=f"algorithm={able[0]}")]
 
     def step_problems(self, who: str) -> list[Problem]:
         """The problem of a part that learns from single steps, where transitions are longer."""
@@ -156,6 +172,7 @@ class OnPolicyConfig(AlgorithmConfig):
     """What the on-policy driver needs to know."""
 
     driver = "on_policy"
+    has_sequences = True
 
     rollout_steps: Size = 128
     """Steps of each environment between two updates."""
@@ -163,6 +180,19 @@ class OnPolicyConfig(AlgorithmConfig):
     """λ of generalised advantage estimation."""
     reward_scaling: Literal["none", "running"] = "none"
     """Divide rewards by the running standard deviation of the discounted return."""
+
+    def memory_problems(self, max_seq_len: int, path: str) -> list[Problem]:
+        if max_seq_len <= self.rollout_steps:
+            return []
+        return [
+            Problem(
+                f"sequences of {max_seq_len} steps are longer than the rollout of "
+                f"{self.rollout_steps} that they are cut from",
+                path,
+                max_seq_len,
+                fix=f"{path}={self.rollout_steps}",
+            )
+        ]
 
     def update_steps(self, num_envs: int) -> int:
         return self.rollout_steps * num_envs

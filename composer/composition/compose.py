@@ -12,7 +12,7 @@ from composer.catalog.catalog import Catalog
 from composer.composition.assembly import assemble
 from composer.composition.idle import idle_heads
 from composer.composition.layout import Layout
-from composer.composition.requirements import require_apis, require_parts
+from composer.composition.requirements import require_apis, require_parts, require_sequences
 from composer.errors import CompositionError, Problem, shown
 from composer.masks import mask_key
 from composer.model_config import ComposedModelConfig, ModelConfig
@@ -66,6 +66,7 @@ def compose(
         raise CompositionError(*idle)
     if trained_by is not None:
         require_apis(blueprint, trained_by)
+        require_sequences(blueprint, trained_by)
         require_parts(blueprint, trained_by.optimiser)
     return blueprint
 

@@ -24,9 +24,12 @@ from composer.distributions._composite import CompositeDistributionConfig
 from composer.distributions.base import DistributionConfig
 from composer.encoders._composite import CompositeEncoderConfig
 from composer.encoders.base import EncoderConfig
+from composer.errors import CompositionError, Problem
+from composer.fixes import line
 from composer.heads._auxiliary import AuxiliaryHeadConfig
-from composer.heads._codes import normalised_space, widths
+from composer.heads._codes import normalised_space, uncoded, widths
 from composer.heads.base import OutputHeadConfig
+from composer.heads.next_state import unencoded
 from composer.memories.base import MemoryConfig, StatefulMemoryConfig
 from composer.spaces import real_dim
 
@@ -71,6 +74,19 @@ def memory_nodes(
     """The memory of a trunk, behind its encoder; nothing where it has none."""
     if not isinstance(config, StatefulMemoryConfig):
         return []
+    if "prev_action" in config.inputs and uncoded(action_space) is not None:
+        path = "model.memory" if trunk == "main" else f"model.trunks.{trunk}.memory"
+        others = [each for each in config.inputs if each != "prev_action"]
+        raise CompositionError(
+            Problem(
+                unencoded("prev_action", action_space),
+                f"{place}.inputs",
+                list(config.inputs),
+                fix=line(
+                    f"{place}.inputs", [each for each in config.inputs if each != "prev_action"]
+                ),
+            )
+        )
     columns = {
         "prev_action": (Columns.PREV_ACTIONS, sum(widths(normalised_space(action_space)))),
         "prev_reward": (Columns.PREV_REWARDS, 1),

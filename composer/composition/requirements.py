@@ -1,11 +1,19 @@
 """What an algorithm and an optimiser require of a blueprint."""
 
+import itertools
+
 import torch
 
 from composer.algorithms.base import AlgorithmConfig
 from composer.apis import API
 from composer.blueprint.blueprint import Blueprint
-from composer.blueprint.nodes import AuxiliaryNode, DistributionNode, HeadNode, JointNode
+from composer.blueprint.nodes import (
+    AuxiliaryNode,
+    DistributionNode,
+    HeadNode,
+    JointNode,
+    MemoryNode,
+)
 from composer.catalog.catalog import fitting_types
 from composer.distributions.base import DistributionConfig
 from composer.errors import CompositionError, ContractError, Problem
@@ -35,6 +43,19 @@ def require_apis(blueprint: Blueprint, algorithm: AlgorithmConfig) -> None:
         problems += algorithm.step_problems(" and ".join(spanning))
     if problems:
         raise ContractError(*problems)
+
+
+def require_sequences(blueprint: Blueprint, algorithm: AlgorithmConfig) -> None:
+    """Refuses a memory that the algorithm cannot train.
+
+    Raises:
+        CompositionError: If there is one.
+    """
+    first = {n.config: n for n in reversed(blueprint.nodes) if isinstance(n, MemoryNode)}
+    lengths = {f"{node.place}.max_seq_len": node.memory.max_seq_len for node in first.values()}
+    problems = [algorithm.memory_problems(length, path) for path, length in lengths.items()]
+    if found := list(dict.fromkeys(itertools.chain(*problems))):
+        raise CompositionError(*found)
 
 
 def _missing_head(blueprint: Blueprint, algorithm: AlgorithmConfig, api: type[API]) -> Problem:

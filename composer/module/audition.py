@@ -48,6 +48,8 @@ from composer.spaces import (
 
 ROWS = 2
 """Observations that a module is tried on: one would hide a lost axis."""
+STEPS = 3
+"""Of the sequences that one with a memory is tried on."""
 LARGE = 1e6
 """Beyond it an observation, which is drawn from all its space, may overflow."""
 
@@ -75,15 +77,15 @@ class Audition:
     batch: dict[str, Any] = field(default_factory=dict)
     out: Mapping[str, Any] = field(default_factory=dict)
     """What `forward_train` returned for the batch."""
+    lead: tuple[int, ...] = (ROWS,)
+    """Axes of the batch: of a module with a memory `(ROWS, STEPS)`."""
 
     def run(self) -> None:
         by, module = self.algorithm.type, self.module
         with self.code.telling("was asked for its state"):
-            if module.is_stateful:
-                self.refuse(
-                    "carries a state from step to step: it acts, is saved and is evaluated, but "
-                    f"{by} cannot train it yet"
-                )
+            state = module.get_initial_state(ROWS)
+            if state and (problems := self.algorithm.memory_problems(*self._sequences())):
+                raise ContractError(*problems)
         drawn = self.step.log_prob
         explores_by_itself = (
             self.algorithm.learns_from is None and not self.algorithm.uses_log_probs
@@ -106,6 +108,8 @@ class Audition:
             for name, column in columns.items()
             if column is not None
         }
+        if state:
+            self._take_sequences(state)
         with self.code.telling("computed what the loss needs"):
             self.out = module.forward_train(self.batch)
             asked = {*self.algorithm.required_apis(), *filter(module.offers, OWN)}
@@ -115,6 +119,24 @@ class Audition:
             if isinstance(loss, Tensor):
                 loss.backward()
 
+    def _sequences(self) -> tuple[int, str]:
+        """Steps of the sequences that the module is trained on, and where that is set."""
+        return self.module.max_seq_len, "model.config.max_seq_len"
+
+    def _take_sequences(self, state: Nested) -> None:
+        """Makes the batch one of sequences, each of one observation again and again."""
+        self.lead = (ROWS, STEPS)
+        steps = map_structure(lambda leaf: torch.stack([leaf] * STEPS, 1), self.batch)
+        is_first = torch.zeros(self.lead, dtype=torch.bool, device=self.module.device)
+        self.batch = {
+            **steps,
+            Columns.STATE_IN: to_tensors(state, self.module.device),
+            Columns.IS_FIRST: is_first,
+            Columns.LOSS_MASK: ~is_first,
+            Columns.PREV_ACTIONS: steps[Columns.ACTIONS],
+            Columns.PREV_REWARDS: is_first.float(),
+        }
+
     @functools.cached_property
     def distribution(self) -> Apart:
         """Of what `forward_train` returned."""
@@ -123,7 +145,8 @@ class Audition:
 
     def require(self, method: str, given: Mapping[str, Any], **specs: TensorSpec) -> None:
         """Refuses what a method returned for the batch, unless it is as the specs say."""
-        bound: Bound = {"*B": ((ROWS,), Columns.OBS)}
+        lead = (ROWS,) if method == "forward_exploration" else self.lead
+        bound: Bound = {"*B": (lead, Columns.OBS)}
         name, by = self.code.module_class.__name__, self.algorithm.type
         if not isinstance(given, Mapping):
             columns = ", ".join(f"`{column}`" for column in specs)
@@ -327,7 +350,11 @@ def _check_own_losses(audition: Audition) -> Tensor:
 def _check_own_rewards(audition: Audition) -> Tensor:
     """What the module pays for the transitions, `(ROWS,)`."""
     module: Any = audition.module
-    rewards = module.compute_intrinsic_rewards(audition.batch)
+    batch = audition.batch
+    if Columns.STATE_IN in batch:  # it pays step by step
+        names = (Columns.OBS, Columns.NEXT_OBS, Columns.ACTIONS)
+        batch = {name: map_structure(lambda leaf: leaf[:, 0], batch[name]) for name in names}
+    rewards = module.compute_intrinsic_rewards(batch)
     if not isinstance(rewards, Tensor) or rewards.shape != (ROWS,):
         found = tuple(rewards.shape) if isinstance(rewards, Tensor) else type(rewards).__name__
         audition.refuse(

@@ -21,12 +21,13 @@ class Recall(gym.Env[np.int64, np.int64]):
     def __init__(self, delay: int = 2, symbols: int = 2, questions: int = 8) -> None:
         self.observation_space = spaces.Discrete(symbols)
         self.action_space = spaces.Discrete(symbols)
+        self.symbols = symbols
         self.delay = delay
         self.questions = questions
         self.shown: list[np.int64] = []
 
     def _show(self) -> np.int64:
-        self.shown.append(self.np_random.integers(self.observation_space.n))
+        self.shown.append(self.np_random.integers(self.symbols))
         return self.shown[-1]
 
     def reset(
