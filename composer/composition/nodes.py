@@ -80,11 +80,9 @@ def memory_nodes(
         raise CompositionError(
             Problem(
                 unencoded("prev_action", action_space),
-                f"{place}.inputs",
+                f"{path}.inputs",
                 list(config.inputs),
-                fix=line(
-                    f"{place}.inputs", [each for each in config.inputs if each != "prev_action"]
-                ),
+                fix=line(f"{path}.inputs", others),
             )
         )
     columns = {

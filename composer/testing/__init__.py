@@ -15,6 +15,8 @@ actions get on average (`random_return`), both at its default arguments.
                       ... of several choices at once, a MultiDiscrete, a MultiBinary
     MaskedBandit      ... of those that are not forbidden, by `info` or by a key of the observation
     Lock              is there anything to find? for those that explore
+    Recall            what was shown a few steps ago? for those that remember
+    TMaze             ... at the start of a corridor
     Chain             is a late reward worth more than an early one?
     Reach1D           a Box action with asymmetric bounds
     JointReach        ... beside a choice of two arms, one of which is mirrored
@@ -46,6 +48,7 @@ from composer.testing.conformance import check_distribution, check_encoder
 from composer.testing.control import Chain, JointReach, Lock, Reach1D, ReachTruncated
 from composer.testing.masked import MaskedBandit
 from composer.testing.probes import Counter, CounterVector, Raises
+from composer.testing.remembering import Recall, TMaze
 
 __all__ = [
     "PROBLEMS",
@@ -66,7 +69,9 @@ __all__ = [
     "Raises",
     "Reach1D",
     "ReachTruncated",
+    "Recall",
     "SequenceBandit",
+    "TMaze",
     "TellingBandit",
     "TextBandit",
     "check_distribution",
@@ -92,7 +97,7 @@ PROBLEMS = (
 )
 """Those with something to learn."""
 
-for _env in (*PROBLEMS, Lock, Raises):
+for _env in (*PROBLEMS, Lock, Recall, TMaze, Raises):
     gym.register(f"{_env.__name__}-v0", entry_point=f"{__name__}:{_env.__name__}")
 gym.register(
     "Counter-v0",
