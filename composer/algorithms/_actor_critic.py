@@ -173,9 +173,10 @@ class ActorCritic(OffPolicyAlgorithm, Generic[C]):
     def first_q(self, obs: Nested, actions: Tensor) -> Tensor:
         """Values by the first critic alone, `(B,)`; of `q` the first row."""
         batch = {Columns.OBS: obs, Columns.ACTIONS: actions}
+        module: Any = self.module
         by_default = ContinuousQAPI.compute_first_action_values
-        compute = getattr(type(self.module), by_default.__name__, by_default)
-        return compute(self.module, batch)[Columns.QF_PREDS].reshape(-1)
+        compute = getattr(type(module), by_default.__name__, by_default)
+        return compute(module, batch)[Columns.QF_PREDS].reshape(-1)
 
     def target_q(self, obs: Nested, actions: Tensor | None) -> Tensor:
         """As `q`, by the slower copies and without gradient."""
