@@ -171,6 +171,10 @@ class ContinuousQAPI(API):
             distributional Q.
         """
 
+    def compute_first_action_values(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """The same columns of the first critic alone, without the axis of critics."""
+        return {Columns.QF_PREDS: self.compute_action_values(batch)[Columns.QF_PREDS][0]}
+
 
 class TargetNetworkAPI(API):
     """The module holds slower copies of networks, from which targets are computed."""

@@ -5,7 +5,7 @@ from torch import nn
 
 from composer import Columns, compose
 from composer.apis import ContinuousQAPI
-from composer.heads._ensemble import ensemble
+from composer.heads._ensemble import ensemble, of_first
 from composer.heads.continuous_q import ContinuousQHeadConfig
 from composer.heads.q import QHeadConfig
 
@@ -29,7 +29,9 @@ def test_critics_side_by_side_compute_what_each_does_alone(layer_norm, lead):
             nn.init.normal_(layer.bias)
     x = torch.randn(*lead, 4)
     alone = torch.stack([member(x) for member in members])
-    torch.testing.assert_close(ensemble(members)(x), alone)
+    together = ensemble(members)
+    torch.testing.assert_close(together(x), alone)
+    torch.testing.assert_close(of_first(together, x), alone[0])
 
 
 def test_each_critic_is_initialised_as_if_on_its_own():

@@ -170,6 +170,14 @@ class ActorCritic(OffPolicyAlgorithm, Generic[C]):
             return _rows(module.compute_action_values(batch)[Columns.QF_PREDS])
         return _critics(module.compute_q_values({Columns.OBS: obs})[Columns.QF_PREDS])
 
+    def first_q(self, obs: Nested, actions: Tensor) -> Tensor:
+        """Values by the first critic alone, `(B,)`; of `q` the first row."""
+        batch = {Columns.OBS: obs, Columns.ACTIONS: actions}
+        module: Any = self.module
+        by_default = ContinuousQAPI.compute_first_action_values
+        compute = getattr(type(module), by_default.__name__, by_default)
+        return compute(module, batch)[Columns.QF_PREDS].reshape(-1)
+
     def target_q(self, obs: Nested, actions: Tensor | None) -> Tensor:
         """As `q`, by the slower copies and without gradient."""
         batch = {Columns.OBS: obs} | ({Columns.ACTIONS: actions} if self.values_actions else {})

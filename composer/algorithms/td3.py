@@ -109,7 +109,7 @@ class TD3(ActorCritic[TD3Config]):
     def policy_loss(self, batch: Batch) -> Tensor:
         """Minus the first critic's value of what the policy does."""
         obs = batch[Columns.OBS]
-        return -self.q(obs, self.policy(obs).deterministic())[0].mean()
+        return -self.first_q(obs, self.policy(obs).deterministic()).mean()
 
     def get_numbers(self) -> dict[str, Any]:
         return super().get_numbers() | {"actor_loss": float(self.actor_loss)}

@@ -1,5 +1,6 @@
 """Equal stacks of layers, side by side in one batched product."""
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -27,6 +28,14 @@ def ensemble(members: Sequence[nn.Sequential]) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+def of_first(together: nn.Sequential, x: Tensor) -> Tensor:
+    """What the first of the stacks makes of its input alone: `(*B, F)` → `(*B, out)`."""
+    x = x.unsqueeze(0)
+    for layer in itertools.islice(together, 1, None):
+        x = layer(x)
+    return x.squeeze(0)
+
+
 class Repeated(nn.Module):
     """The same input for every member, without a copy."""
 
@@ -48,11 +57,12 @@ class LinearEnsemble(nn.Module):
         self.bias = _stacked([member.bias.unsqueeze(0) for member in members])  # (members, 1, out)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: `(members, *B, in)` → `(members, *B, out)`."""
+        """x: `(members, *B, in)` → `(members, *B, out)`; of the first members too."""
+        weight, bias = _first(len(x), self.weight, self.bias)
         if x.dim() == 3:
-            return torch.baddbmm(self.bias, x, self.weight)
+            return torch.baddbmm(bias, x, weight)
         flat = x.reshape(len(x), -1, x.shape[-1])
-        return torch.baddbmm(self.bias, flat, self.weight).reshape(*x.shape[:-1], -1)
+        return torch.baddbmm(bias, flat, weight).reshape(*x.shape[:-1], -1)
 
 
 class LayerNormEnsemble(nn.Module):
@@ -65,10 +75,18 @@ class LayerNormEnsemble(nn.Module):
         self.bias = _stacked([member.bias for member in members])
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: `(members, *B, F)` → the same shape."""
+        """x: `(members, *B, F)` → the same shape; of the first members too."""
+        weight, bias = _first(len(x), self.weight, self.bias)
         shape = (len(x), *[1] * (x.dim() - 2), x.shape[-1])
         normed = nn.functional.layer_norm(x, x.shape[-1:], eps=self.eps)
-        return normed * self.weight.view(shape) + self.bias.view(shape)
+        return normed * weight.view(shape) + bias.view(shape)
+
+
+def _first(members: int, *parameters: Tensor) -> tuple[Tensor, ...]:
+    """Those of the first members; as they are where that is all."""
+    if members == len(parameters[0]):
+        return parameters
+    return tuple(parameter[:members] for parameter in parameters)
 
 
 def _stacked(parameters: Sequence[Tensor]) -> nn.Parameter:

@@ -10,7 +10,7 @@ from composer.apis import ContinuousQAPI
 from composer.columns import Columns
 from composer.config import Listed, Size
 from composer.distributions.base import DistributionConfig
-from composer.heads._ensemble import ensemble
+from composer.heads._ensemble import ensemble, of_first
 from composer.heads.base import OutputHeadConfig
 from composer.layers import Activation
 from composer.spaces import choice_counts
@@ -23,6 +23,9 @@ class ComposedContinuousQ(ContinuousQAPI):
 
     def compute_action_values(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         return {Columns.QF_PREDS: self.run_head(Columns.QF_PREDS, batch)}
+
+    def compute_first_action_values(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        return {Columns.QF_PREDS: self.run_head(Columns.QF_PREDS, batch, method="first")}
 
 
 class ContinuousQHeadConfig(OutputHeadConfig):
@@ -57,7 +60,7 @@ class ContinuousQHeadConfig(OutputHeadConfig):
 class ContinuousQHead(nn.Module):
     """Critics side by side."""
 
-    def __init__(self, *, critics: nn.Module, shape: tuple[int, ...]) -> None:
+    def __init__(self, *, critics: nn.Sequential, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.critics = critics
         self.shape = shape
@@ -65,4 +68,9 @@ class ContinuousQHead(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """inputs: features ‖ actions `(*B, F + A)` → `(n_critics, *B[, n][, n_quantiles])`."""
         values = self.critics(inputs)
+        return values.reshape(*values.shape[:-1], *self.shape)
+
+    def first(self, inputs: Tensor) -> Tensor:
+        """The same of the first critic alone: `(*B, F + A)` → `(*B[, n][, n_quantiles])`."""
+        values = of_first(self.critics, inputs)
         return values.reshape(*values.shape[:-1], *self.shape)
