@@ -23,6 +23,7 @@ import torch
 
 from benchmarks import handwritten
 from benchmarks.commands import Ratio, commands
+from benchmarks.memory import SIZES, composer_recurrent_ppo, sb3_recurrent_ppo, sequences
 from benchmarks.off_policy import SETTINGS, UPDATES, composer_updates, sb3_updates
 from benchmarks.returns import Returns, returns
 from composer import Experiment, Trainer, compose
@@ -215,11 +216,24 @@ def updates() -> list[Row]:
     return rows
 
 
+def memory() -> list[Row]:
+    """PPO with an LSTM of 64 on CartPole; an LSTM over sequences beside torch's layer alone."""
+    contenders = {"composer": composer_recurrent_ppo, "sb3": sb3_recurrent_ppo}
+    rows = [alternate("PPO CartPole, LSTM 64", "steps/s", contenders, higher_is_better=True)]
+    sizes = ", ".join(f"{name} = {size}" for name, size in SIZES.items())
+    for restarts, what in ((False, "one episode each"), (True, "episodes of 20 steps")):
+        pairs = sequences(restarts=restarts).items()
+        layers = {who: timed(run, 3, 1e3) for who, run in pairs}
+        rows.append(alternate(f"LSTM forward and backward, {sizes}, {what}", "ms", layers))
+    return rows
+
+
 PARTS = {
     "build": build,
     "act": act,
     "ppo": ppo,
     "updates": updates,
+    "memory": memory,
     "returns": returns,
     "commands": commands,
 }

@@ -1,7 +1,8 @@
 """Recurrent layers over time: one fused call, whatever episodes begin on the way."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,9 @@ from composer.memories.base import Memory, State, StatefulMemoryConfig, kept
 Cells = nn.LSTM | nn.GRU
 Parts = tuple[Tensor, ...]
 """The leaves of a state as torch has them, `(layers, B, hidden)`."""
+
+IDLE = 0.3
+"""Share of the steps that may be empty where pieces of different lengths run side by side."""
 
 
 class RecurrentConfig(StatefulMemoryConfig):
@@ -75,9 +79,7 @@ class Recurrent(Memory):
         if is_first is not None:
             state = kept(state, ~is_first[:, 0])
         parts = tuple(state[name].transpose(0, 1) for name in self.names)
-        if features.shape[1] == 1:
-            out, parts = self._step(features, parts)
-        elif is_first is None or not is_first[:, 1:].any():
+        if is_first is None or not is_first[:, 1:].any():
             out, parts = self._run(features, parts)
         else:
             out, parts = self._restarting(features, parts, is_first)
@@ -101,33 +103,92 @@ class Recurrent(Memory):
             after.append(own)
         return x.unsqueeze(1), tuple(torch.stack(leaves) for leaves in zip(*after, strict=True))
 
-    def _run(self, features: Tensor | PackedSequence, parts: Parts) -> tuple[Tensor, Parts]:
+    def _run(self, features: Tensor, parts: Parts) -> tuple[Tensor, Parts]:
         """All steps of sequences in which no episode begins after the first."""
+        if features.shape[1] == 1 and not torch.is_grad_enabled():
+            return self._step(features, parts)
         given = tuple(part.contiguous() for part in parts)
-        run: Callable[..., tuple] = self.cells
         if isinstance(self.cells, nn.LSTM):
-            return run(features, given)
-        out, after = run(features, given[0])
+            return self.cells(features, given)
+        out, after = self.cells(features, given[0])
         return out, (after,)
 
     def _restarting(self, features: Tensor, parts: Parts, is_first: Tensor) -> tuple[Tensor, Parts]:
-        """Cuts the sequences where episodes begin, runs all pieces side by side, joins them."""
+        """Cuts the sequences where episodes begin, runs pieces of like lengths side by side, and
+        joins them; the state after the last step then has no gradient.
+        """
         batch, steps = is_first.shape
+        pieces = Pieces.of(is_first)
+        rows = pieces.starts.div(steps, rounding_mode="floor")
+        goes_on = (pieces.starts % steps == 0).view(1, -1, 1)
+        before = tuple(part[:, rows] * goes_on for part in parts)
+        flat = features.flatten(0, 1)
+        outs, places = [], []
+        for part in pieces.side_by_side():
+            own = pieces.steps(part)  # (pieces, longest)
+            is_real = own >= 0
+            given = flat[own.clamp(min=0)]
+            out, _ = self._run(given, tuple(leaf[:, part] for leaf in before))
+            outs.append(out[is_real])
+            places.append(own[is_real])
+        back = torch.cat(places).argsort()
+        joined = torch.cat(outs)[back].unflatten(0, (batch, steps))
+        is_last = (pieces.starts + pieces.lengths) % steps == 0
+        return joined, self._after(flat, before, pieces.where(is_last), rows, is_last)
+
+    @torch.no_grad()
+    def _after(
+        self, flat: Tensor, before: Parts, pieces: "Pieces", rows: Tensor, is_last: Tensor
+    ) -> Parts:
+        """The state after the last piece of each sequence."""
+        own = pieces.steps(slice(None)).t()  # (longest, B)
+        is_real = own >= 0
+        packed = PackedSequence(flat[own[is_real]], is_real.sum(1).cpu())
+        given = tuple(part[:, is_last].contiguous() for part in before)
+        is_lstm = isinstance(self.cells, nn.LSTM)
+        _, after = self.cells(packed, given if is_lstm else given[0])
+        order = rows[is_last].argsort()
+        return tuple(part[:, order] for part in (after if is_lstm else (after,)))
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Runs of steps in which no episode begins after the first, the longest first.
+
+    Attributes:
+        starts: `(pieces,)`, among all steps of all sequences, one sequence after the other.
+        lengths: `(pieces,)`.
+    """
+
+    starts: Tensor
+    lengths: Tensor
+
+    @classmethod
+    def of(cls, is_first: Tensor) -> Self:
+        """Those of sequences `(B, T)`."""
         begins = is_first.clone()
         begins[:, 0] = True
-        starts = begins.reshape(-1).nonzero().squeeze(-1)  # (pieces,), in all steps side by side
-        ends = torch.cat([starts[1:], starts.new_tensor([batch * steps])])
+        starts = begins.reshape(-1).nonzero().squeeze(-1)
+        ends = torch.cat([starts[1:], starts.new_tensor([begins.numel()])])
         lengths, order = (ends - starts).sort(descending=True, stable=True)
-        ticks = torch.arange(int(lengths[0]), device=starts.device).unsqueeze(-1)
-        runs = ticks < lengths  # (longest, pieces): what torch packs, the longest piece first
-        places = (starts[order] + ticks)[runs]
-        rows = starts[order].div(steps, rounding_mode="floor")
-        goes_on = (starts[order] % steps == 0).view(1, -1, 1)
-        packed = PackedSequence(features.flatten(0, 1)[places], runs.sum(1).cpu())
-        out, after = self._run(packed, tuple(part[:, rows] * goes_on for part in parts))
-        back = torch.empty_like(places)
-        back[places] = torch.arange(len(places), device=places.device)
-        is_last = (ends[order] % steps == 0).nonzero().squeeze(-1)
-        last = is_last[rows[is_last].argsort()]
-        joined = out.data[back].unflatten(0, (batch, steps))
-        return joined, tuple(part[:, last] for part in after)
+        return cls(starts[order], lengths)
+
+    def where(self, mask: Tensor) -> Self:
+        """Some of them."""
+        return type(self)(self.starts[mask], self.lengths[mask])
+
+    def steps(self, part: slice) -> Tensor:
+        """The steps of some, `(pieces, longest)` among all steps; -1 beyond the end of one."""
+        starts, lengths = self.starts[part, None], self.lengths[part, None]
+        ticks = torch.arange(int(lengths[0]), device=starts.device)
+        return torch.where(ticks < lengths, starts + ticks, -1)
+
+    def side_by_side(self) -> list[slice]:
+        """Those that run at once: as many as leave less than `IDLE` of their steps empty."""
+        lengths, parts, begin, real = self.lengths.tolist(), [], 0, 0
+        for place, length in enumerate(lengths):
+            real += length
+            if real < (1 - IDLE) * lengths[begin] * (place + 1 - begin):
+                parts.append(slice(begin, place))
+                begin, real = place, length
+        return [*parts, slice(begin, len(lengths))]
