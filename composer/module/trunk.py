@@ -55,7 +55,7 @@ class Trunk(nn.Module):
 
     def encode(self, obs: Nested) -> Tensor:
         """What the encoder says of observations, `(*B, F)`."""
-        return self.encoder(obs if self.key is None else obs[self.key])
+        return self.encoder(self.observed(obs))
 
     def observed(self, obs: Nested) -> Nested:
         """What it takes of an observation."""
