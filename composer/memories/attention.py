@@ -30,7 +30,7 @@ class AttentionConfig(StatefulMemoryConfig):
     feedforward: Size = 256
     """Width of the layer between the two linear ones that follow attention."""
     gate_bias: float = 2.0
-    """How far the gates let features pass by each layer at first (section 3.2)."""
+    """How far the gates let features past each layer at first (section 3.2)."""
 
     @field_validator("num_heads")
     @classmethod
