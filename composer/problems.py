@@ -271,10 +271,6 @@ def _unknown_key(owner: Any, wrong: Wrong) -> Problem:
     if told := told_child(owner, key, wrong.value):
         message = f"{described(owner)} has no option `{key}`{told}"
         return Problem(message, path, wrong.value, valid=tuple(names), fix=_child_line(wrong))
-    if not names and (above := stem_of(wrong.loc[:-1])) == wrong.loc[:-1]:
-        tag = owner.model_fields["type"].default
-        fix = line(join_path(wrong.prefix, above), tag) if above else None
-        return Problem(f"{described(owner)} has no options", path, wrong.value, fix=fix)
     others = (
         [tag for tag in owner.root.owners(key) if owner.members[tag] is not owner]
         if is_of_family(owner)
@@ -289,6 +285,10 @@ def _unknown_key(owner: Any, wrong: Wrong) -> Problem:
             valid=tuple(sorted(names)),
             fix=f"{path.rpartition('.')[0]}={others[0]}" if "." in path else None,
         )
+    if not names and (above := stem_of(wrong.loc[:-1])) == wrong.loc[:-1]:
+        tag = owner.model_fields["type"].default
+        fix = line(join_path(wrong.prefix, above), tag) if above else None
+        return Problem(f"{described(owner)} has no options", path, wrong.value, fix=fix)
     close, elsewhere = nearest(key, names), _elsewhere(key, names, wrong)
     meant = elsewhere[0] if elsewhere else close
     return Problem(

@@ -43,13 +43,13 @@ def text() -> str:
         for row in listing.rows("apis")
     ]
     algorithms = [
-        (f"`{row['name']}`", str(row["what"]), _joined(row["requires"]))
+        (f"`{row['name']}`", str(row["what"]), _joined(row["requires"]), str(row["memory"]))
         for row in listing.rows("algorithms")
     ]
     tags = AlgorithmConfig.tags()
     sections = [
         INTRODUCTION,
-        table(("algorithm", "", "requires"), algorithms),
+        table(("algorithm", "", "requires", "a [memory](memories.md)"), algorithms),
         REQUIRED,
         table(("", "method", "supplied by"), apis),
         ACTED,

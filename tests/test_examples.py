@@ -55,6 +55,28 @@ def test_hand_written_module_is_trained_from_yaml(monkeypatch: pytest.MonkeyPatc
     assert example("custom_module").main(total_steps=2_000) >= 8
 
 
+def test_a_module_that_holds_an_lstm_learns_to_remember(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT / "examples")
+    assert example("lstm_module").main(total_steps=7_000) >= 6  # 4 is all without a memory
+
+
+def test_the_lstm_sees_steps_as_it_sees_their_sequence() -> None:
+    config = {"lstm_cell_size": 8, "dense_layers": [4]}
+    module = example("lstm_module").LSTMModule(VECTOR, TWO, model_config=config)
+    obs, is_first = torch.rand(3, 5, 4), torch.zeros(3, 5, dtype=torch.bool)
+    is_first[1, 2] = True
+    state = module.get_initial_state(3)
+    sequence = {Columns.OBS: obs, Columns.IS_FIRST: is_first, Columns.STATE_IN: state}
+    whole = module.forward_train(sequence)
+    for t in range(5):
+        step = {Columns.OBS: obs[:, t], Columns.IS_FIRST: is_first[:, t], Columns.STATE_IN: state}
+        out = module.forward_exploration(step)
+        state = out[Columns.STATE_OUT]
+        inputs = whole[Columns.ACTION_DIST_INPUTS][:, t]
+        torch.testing.assert_close(out[Columns.ACTION_DIST_INPUTS], inputs)
+    torch.testing.assert_close(state, whole[Columns.STATE_OUT])
+
+
 def test_a_module_with_a_distribution_of_its_own_is_trained_by_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -138,7 +160,7 @@ def test_plugin_space_is_learnt() -> None:
     assert example("plugin_space").main() >= 0.9  # random actions get 0.25
 
 
-PAGES = ("README.md", "docs/testing.md", "docs/custom_modules.md")
+PAGES = ("README.md", "docs/testing.md", "docs/custom_modules.md", "docs/memories.md")
 SNIPPETS = [
     (page, snippet)
     for page in PAGES
@@ -190,6 +212,17 @@ def test_readme_model_with_auxiliary_heads_composes() -> None:
         blueprint = compose(vector, actions, yaml.safe_load(snippet)["model"], algorithm)
         assert blueprint.by_name["critic_reconstruction"].inputs == ("critic.encoder",)
         assert blueprint.by_name["next_state"].to_data()["stop_gradient"]
+
+
+MEMORIES = re.findall(
+    r"^    composer train (.*memory.*)", (ROOT / "README.md").read_text(), re.MULTILINE
+)
+
+
+@pytest.mark.parametrize("line", MEMORIES)
+def test_readme_lines_about_memories_can_be_typed(line: str) -> None:
+    experiment = Experiment.load(shlex.split(line, comments=True))
+    assert "critic.memory" in experiment.blueprint.by_name
 
 
 TRAINED = re.findall(

@@ -221,6 +221,11 @@ def test_a_trunk_of_the_layout_says_so_and_then_is_as_main():
     assert lines.endswith("    as main.encoder\n")
 
 
+def test_a_memory_as_the_main_trunk_has_it_is_told_in_a_line():
+    text = compose(VECTOR, TWO, {"memory": "gru"}, algorithm="ppo").explain()
+    assert paragraph_of(text, "critic.memory") == "    as main.memory\n    reads critic\n"
+
+
 def test_a_child_that_differs_from_that_of_the_main_trunk_is_told_in_full():
     critic = {"encoder": {"children": {"image": {"hidden": [7]}}}}
     text = compose(NESTED, TWO, {"trunks": {"critic": critic}}, "ppo").explain()
@@ -395,6 +400,13 @@ def test_a_trunk_with_an_encoder_of_its_own_takes_nothing_from_main(conf, capsys
     out = told(words, capsys)
     assert "    hidden=[9]  set by model.encoder={type: mlp, hidden: [9]} (command line)\n" in out
     assert f"    hidden=[5]  set by {rule} (command line)\n" in out
+
+
+def test_a_trunk_with_a_memory_of_its_own_takes_nothing_from_main(conf, capsys):
+    own = "model.trunks.critic.memory=gru"
+    out = told(["env=cartpole", "model/memory=lstm", own], capsys)
+    assert f"    type=gru  set by {own} (command line)\n" in out
+    assert f"    type=gru  set by {own} (command line)\n" in told(["env=cartpole", own], capsys)
 
 
 def test_what_follows_from_the_space_says_so():

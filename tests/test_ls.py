@@ -103,6 +103,14 @@ REQUIRES = {
 }
 
 
+def test_algorithms_say_whether_they_train_a_memory(capsys):
+    algorithms = listed(capsys, "algorithms")["algorithms"]
+    assert {name: algorithms[name]["memory"] for name in ("ppo", "rainbow")} == {
+        "ppo": "trained",
+        "rainbow": "refused",
+    }
+
+
 def test_algorithms_say_what_they_require_for_each_kind_of_action(capsys):
     algorithms = listed(capsys, "algorithms")["algorithms"]
     assert {name: algorithms[name]["requires"] for name in REQUIRES} == REQUIRES

@@ -100,6 +100,19 @@ def test_a_window_sees_no_further_than_it_is_long():
     assert grad[0, 3:].any()
 
 
+@pytest.mark.parametrize(("size", "heads"), [(30, 3), (62, 2), (61, 1)])
+def test_heads_that_do_not_divide_are_told_with_as_many_as_do(size, heads):
+    with pytest.raises(ConfigError, match=f"try     model.memory.num_heads={heads}\n?$") as error:
+        MemoryConfig.parse({"type": "attention", "hidden_size": size}, "model.memory")
+    assert error.value.problems[0].path == "model.memory.num_heads"
+
+
+@pytest.mark.parametrize("name", ["hidden_size", "inputs"])
+def test_an_option_beside_no_memory_names_those_that_have_it(name):
+    with pytest.raises(ConfigError, match="`attention`, `gru` or `lstm`, but `none` is selected"):
+        MemoryConfig.parse({name: 4}, "model.memory")
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [

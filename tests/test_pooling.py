@@ -124,7 +124,12 @@ def test_a_gru_gives_its_output_at_the_last_valid_element():
     ("pool", "message", "valid"),
     [
         ("meen", "there is no pooling `meen`; did you mean `mean`?", "mean"),
-        ({"type": "max", "heads": 2}, "pooling `max` has no options", None),
+        ({"type": "max", "size": 2}, "pooling `max` has no options", None),
+        (
+            {"type": "max", "heads": 2},
+            "`heads` belongs to pooling `attention`, but `max` is selected",
+            None,
+        ),
     ],
 )
 def test_a_mistake_is_told(pool, message, valid):

@@ -189,7 +189,8 @@ def _placed(setting: Setting, paths: Iterable[str], origin: FindOrigin, default:
 def _places(node: Node, changed: Sequence[Setting]) -> list[str]:
     """Where a part's fields may be set, the strongest first."""
     place, trunk = node.place, f"model.trunks.{node.trunk}."
-    if place.startswith(trunk) and not any(s.path.startswith(trunk + "encoder") for s in changed):
+    field = trunk + place.removeprefix(trunk).partition(".")[0]  # its encoder or its memory
+    if place.startswith(trunk) and not any(s.path.startswith(field) for s in changed):
         place = place.replace(trunk, "model.", 1)  # configured as the main trunk
     side = "action" if isinstance(node, DistributionNode | JointNode) else "observation"
     taken = [rule.rule for rule in node.reason.tried if rule.mismatch is None]

@@ -132,9 +132,7 @@ def _paragraph(part: Part, main: Part | None, width: int, every_setting: bool) -
     elif part.rejected:
         yield from _wrapped(f"not {'; not '.join(_rejections(part))}", width, "faint")
     if part.kind in ("memory", "head", "auxiliary"):
-        reads = ", ".join(
-            name.removesuffix(".encoder").removesuffix(".memory") for name in part.inputs
-        )
+        reads = ", ".join(map(_source, part.inputs))
         yield from _wrapped(f"reads {reads}" + ", detached" * part.detached, width)
     if len(part.read_by) > 1 and part.kind != "head":
         yield from _wrapped(f"shared by {_listed(part.read_by, 'and')}", width)
@@ -161,7 +159,9 @@ def _settings(part: Part, width: int, every_setting: bool) -> Iterator[Line]:
 def _in_main(part: Part) -> str:
     """What a part of a further trunk is called in the main one; nothing for all others."""
     trunk, _, path = part.name.partition(".")
-    return f"main.{path}" if part.kind in ("encoder", "combine") and trunk != "main" else ""
+    return (
+        f"main.{path}" if part.kind in ("encoder", "combine", "memory") and trunk != "main" else ""
+    )
 
 
 def _is_same(part: Part, other: Part) -> bool:

@@ -63,10 +63,10 @@ def gives(head: Any) -> Answers:
 
 def requires(algorithm: Any) -> Answers:
     """The capabilities that an algorithm asks of a module; with the actions for which it does,
-    where it does not for all that it can take: `QNetAPI (choices)`.
+    where it does not for all that it can take: `QNetAPI (choices)`; and whether it trains a memory.
     """
     if algorithm is None:
-        return {"requires": UNKNOWN}
+        return {"requires": UNKNOWN, "memory": UNKNOWN}
     by_kind = {
         kind: {api.label() for api in algorithm.resolve(space).required_apis()}
         for kind, space in ACTIONS.items()
@@ -80,7 +80,8 @@ def requires(algorithm: Any) -> Answers:
         "requires": [
             label if len(kinds[label]) == len(by_kind) else f"{label} ({', '.join(kinds[label])})"
             for label in asked
-        ]
+        ],
+        "memory": "trained" if algorithm.has_sequences else "refused",
     }
 
 

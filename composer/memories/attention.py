@@ -1,9 +1,9 @@
 """`attention`: the gated transformer for RL, GTrXL (Parisotto et al., 2020, arXiv:1910.06764)."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
-from pydantic import model_validator
+from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -24,22 +24,24 @@ class AttentionConfig(StatefulMemoryConfig):
     type: Literal["attention"] = "attention"
     hidden_size: Size = 64
     num_layers: Size = 1
-    num_heads: Size = 4
+    num_heads: Annotated[Size, Field(validate_default=True)] = 4
     window: Size = 32
     """Steps before the present one."""
     feedforward: Size = 256
     """Width of the layer between the two linear ones that follow attention."""
     gate_bias: float = 2.0
-    """How far the gates let features pass by each layer at first (section 3.2)."""
+    """How far the gates let features past each layer at first (section 3.2)."""
 
-    @model_validator(mode="after")
-    def _divisible(self) -> "AttentionConfig":
-        if self.hidden_size % self.num_heads:
+    @field_validator("num_heads")
+    @classmethod
+    def _divides(cls, heads: int, others: ValidationInfo) -> int:
+        size = others.data.get("hidden_size", heads)
+        if size % heads:
             raise invalid_value(
-                f"hidden_size={self.hidden_size} is shared by num_heads={self.num_heads}, "
-                "which must divide it"
+                f"hidden_size={size} is shared by num_heads={heads}, which must divide it",
+                meant=(fewer for fewer in range(heads, 0, -1) if size % fewer == 0),
             )
-        return self
+        return heads
 
     def out_dim(self, in_dim: int) -> int:
         return self.hidden_size

@@ -19,8 +19,9 @@ class StatefulMemoryConfig(MemoryConfig):
     """A memory that has something to remember."""
 
     inputs: Listed[Literal["prev_action", "prev_reward"]] = ()
-    """What it takes beside the encoder's features: the normalised action of the step before, its
-    reward; zeros where an episode begins."""
+    """What it takes of the step before, beside the encoder's features.
+
+    The normalised action and the reward; zeros where an episode begins."""
     max_seq_len: Size = 20
     """Steps of the sequences that it is trained on."""
 

@@ -6,6 +6,6 @@ from composer.memories.base import MemoryConfig
 
 
 class NoMemoryConfig(MemoryConfig):
-    """Features pass through; no node of the blueprint, no state."""
+    """Features pass through; no part, no state."""
 
     type: Literal["none"] = "none"
