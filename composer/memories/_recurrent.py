@@ -90,9 +90,7 @@ class Recurrent(Memory):
     def _step(self, features: Tensor, parts: Parts) -> tuple[Tensor, Parts]:
         """One step: a cell a layer has half the overhead of a sequence of one."""
         x, after = features.squeeze(1), []
-        weights = self.cells.all_weights
-        for layer, (w_ih, w_hh, b_ih, b_hh) in enumerate(weights):
-            own = [part[layer] for part in parts]
+        for (w_ih, w_hh, b_ih, b_hh), *own in zip(self.cells.all_weights, *parts, strict=True):
             if isinstance(self.cells, nn.LSTM):
                 own = torch.lstm_cell(x, own, w_ih, w_hh, b_ih, b_hh)
             else:

@@ -439,7 +439,7 @@ class RLModule(ModuleOfParts):
         """Steps of the sequences that a module with a memory is trained on: the setting of that
         name, else 20.
         """
-        return int(self.model_config.get("max_seq_len", 20))
+        return self.model_config.get("max_seq_len", 20)
 
     @functools.cached_property
     def _stateful(self) -> bool:
