@@ -1,4 +1,4 @@
-"""Modules with memories: a step at a time and a sequence at once, states, files, what is refused."""
+"""Modules with memories: steps and sequences, states, files, and what is refused."""
 
 import copy
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from composer import Blueprint, RLModule, compose
 from composer.columns import Columns
-from composer.errors import ComposerError, CompositionError, ModuleError
+from composer.errors import CompositionError, ModuleError
 from composer.spaces import batch, map_structure, to_tensors
 
 VECTOR = spaces.Box(-1.0, 1.0, (3,), np.float32)
@@ -143,9 +143,7 @@ def test_acting_without_a_state_begins_an_episode(kind, lead):
     obs = torch.rand(*lead, 3)
     first = module.act(obs, deterministic=True)
     given = module._first_state(lead)
-    begun = module.act(
-        obs, given, deterministic=True, is_first=torch.ones(lead, dtype=torch.bool)
-    )
+    begun = module.act(obs, given, deterministic=True, is_first=torch.ones(lead, dtype=torch.bool))
     same(first.dist_inputs, begun.dist_inputs)
     same(first.state, begun.state)
     assert all(leaf.shape[: len(lead)] == lead for leaf in first.state["main"].values())
@@ -244,14 +242,17 @@ def test_a_module_with_a_memory_comes_back_from_its_files(kind, tmp_path):
     module.save_to_path(tmp_path / "module")
     other = RLModule.from_checkpoint(tmp_path / "module")
     obs = torch.rand(2, 3)
-    same(other.act(obs, deterministic=True).dist_inputs, module.act(obs, deterministic=True).dist_inputs)
+    same(
+        other.act(obs, deterministic=True).dist_inputs,
+        module.act(obs, deterministic=True).dist_inputs,
+    )
     assert other.max_seq_len == module.max_seq_len
     slim = RLModule.from_checkpoint(tmp_path / "module", inference_only=True)
     same(slim.act(obs, deterministic=True).state, {"main": module.act(obs).state["main"]})
     third = blueprint_of(kind=kind, memory=memory(kind, inputs=list(TAKES))).build(seed=1)
     third.restore_from_path(tmp_path / "module", "main.memory")
     same(dict(third.main.memory.state_dict()), dict(module.main.memory.state_dict()))
-    assert not torch.equal(third.policy.weight if hasattr(third.policy, "weight") else next(third.policy.parameters()), next(module.policy.parameters()))
+    assert not torch.equal(third.policy[-1].weight, module.policy[-1].weight)
 
 
 @each_kind
@@ -303,12 +304,16 @@ def test_sequences_longer_than_a_rollout_are_refused(model, path):
     assert problem.fix == f"{path}=128"
 
 
-def test_previous_actions_need_numbers():
-    graph = spaces.Dict(a=spaces.Text(3))
-    model = {"memory": memory(inputs=["prev_action", "prev_reward"])}
-    with pytest.raises(ComposerError) as raised:
-        compose(VECTOR, graph, model)
-    print(raised.value)
+@pytest.mark.parametrize(
+    ("trunk", "path"), [("main", "model.memory"), ("critic", "model.trunks.critic.memory")]
+)
+def test_previous_actions_are_of_a_space_that_has_a_vector(trunk, path):
+    own = {"memory": memory(inputs=list(TAKES))}
+    model = own if trunk == "main" else {"trunks": {"critic": own}}
+    problem = problem_of(CompositionError, model, actions=spaces.OneOf((ARM, TWO)))
+    assert problem.path == f"{path}.inputs"
+    assert "`prev_action` takes Box, Discrete" in problem.message
+    assert problem.fix == f"{path}.inputs='[prev_reward]'"
 
 
 STATES = {
@@ -332,9 +337,7 @@ STATES = {
 @pytest.mark.parametrize("way", ["act", "forward_train", "forward_exploration"])
 @pytest.mark.parametrize("which", STATES)
 @each_kind
-def test_a_state_that_is_not_the_modules_is_refused_with_what_is_expected(
-    kind, which, way, proven
-):
+def test_a_state_that_is_not_the_modules_is_refused_with_what_is_expected(kind, which, way, proven):
     model = {"memory": memory(kind, num_layers=2), "trunks": {}}
     module = compose(VECTOR, TWO, model, "ppo").build(seed=0)
     steps = (5,) if way == "forward_train" else ()

@@ -1,6 +1,8 @@
 """Training modules that have a memory: what PPO learns from, and runs from beginning to end."""
 
 import contextlib
+import copy
+import re
 
 import numpy as np
 import pytest
@@ -11,11 +13,14 @@ from experiments import (
     record_minibatches,
     trainer_of,
 )
+from torch import nn
 
 from composer.cli.main import main
 from composer.columns import Columns
-from composer.errors import ConfigError
-from composer.experiment import Experiment
+from composer.distributions.greedy import GreedyDistribution
+from composer.encoders.base import EncoderConfig
+from composer.errors import ConfigError, ContractError
+from composer.module.rl_module import RLModule
 from composer.optimisers._schedule import Elapsed
 
 CPU = torch.device("cpu")
@@ -46,9 +51,7 @@ def trained_driver(problem="Recall", kind="lstm", updates=1, **settings):
 @pytest.mark.parametrize("inputs", [[], ["prev_action", "prev_reward"]], ids=["alone", "previous"])
 @pytest.mark.parametrize("problem", PROBLEMS)
 @each_kind
-def test_what_was_collected_is_computed_again_from_the_states_that_were_kept(
-    kind, problem, inputs
-):
+def test_what_was_collected_is_computed_again_from_the_states_that_were_kept(kind, problem, inputs):
     stack, driver = trained_driver(problem, kind, memory={"inputs": inputs})
     with stack:
         for _ in range(2):
@@ -160,7 +163,9 @@ VARIANTS = {
     },
     "two_kinds": {
         "model": {
-            "trunks": {"critic": {"memory": {"type": "attention", "hidden_size": 4, "max_seq_len": 3}}}
+            "trunks": {
+                "critic": {"memory": {"type": "attention", "hidden_size": 4, "max_seq_len": 3}}
+            }
         }
     },
     "auxiliary": {
@@ -192,3 +197,240 @@ def test_all_that_ppo_has_goes_with_a_memory(name):
         assert {name.partition(".")[0] for name in moved if ".memory." in name} == {
             *trainer.module.get_initial_state(1)
         }
+
+
+def test_more_minibatches_than_sequences_are_refused():
+    with pytest.raises(ConfigError) as raised:
+        _ = wanted(num_minibatches=10).blueprint
+    (problem,) = raised.value.problems
+    assert problem.path == "algorithm.num_minibatches"
+    assert problem.message == (
+        "a rollout of 3 environments × 3 sequences of 4 steps cannot be cut into 10 minibatches"
+    )
+    assert problem.fix == "algorithm.num_minibatches=4"
+    assert wanted(num_minibatches=9).blueprint
+    assert wanted(num_minibatches=33, memory={"max_seq_len": 1}).blueprint
+
+
+# --- hand-written modules
+
+
+class Own(RLModule):
+    """An LSTM of one's own."""
+
+    def setup(self):
+        encoder = {"type": "mlp", "hidden": [8], "norm": "running"}
+        config = EncoderConfig.parse(encoder).resolve(self.observation_space)
+        self.encoder = config.build(self.observation_space)
+        self.cells = nn.LSTM(8, 8, batch_first=True)
+        self.policy = nn.Linear(8, int(self.action_space.n))
+        self.value = nn.Linear(8, 1)
+
+    def get_initial_state(self, batch_size=1):
+        return {name: torch.zeros(batch_size, 8) for name in ("h", "c")}
+
+    def run(self, batch):
+        """Features, and the state after them; obs `(B, T, …)` or `(B, …)`."""
+        features, is_first = self.encoder(batch[Columns.OBS]), batch[Columns.IS_FIRST]
+        is_step = is_first.dim() == 1
+        if is_step:
+            features, is_first = features.unsqueeze(1), is_first.unsqueeze(1)
+        state = batch[Columns.STATE_IN]
+        parts, outs = (state["h"].unsqueeze(0), state["c"].unsqueeze(0)), []
+        for t in range(features.shape[1]):
+            parts = tuple(part * ~is_first[:, t, None] for part in parts)
+            out, parts = self.cells(features[:, t : t + 1], parts)
+            outs.append(out)
+        out, (h, c) = torch.cat(outs, 1), parts
+        return out.squeeze(1) if is_step else out, {"h": h[0], "c": c[0]}
+
+    def _forward(self, batch, **kwargs):
+        features, state = self.run(batch)
+        return {
+            Columns.ACTION_DIST_INPUTS: self.policy(features),
+            Columns.VF_PREDS: self.value(features).squeeze(-1),
+            Columns.STATE_OUT: state,
+        }
+
+    def compute_values(self, batch, embeddings=None):
+        return self.value(self.run(batch)[0]).squeeze(-1)
+
+
+class LastOnly(Own):
+    """Its `forward_train` speaks of the last step alone."""
+
+    def _forward_train(self, batch, **kwargs):
+        out = self._forward(batch)
+        return {**out, Columns.ACTION_DIST_INPUTS: out[Columns.ACTION_DIST_INPUTS][:, -1]}
+
+
+class OwnQ(Own):
+    """Values of actions, by a memory."""
+
+    def get_train_action_dist_cls(self):
+        return GreedyDistribution
+
+    def compute_q_values(self, batch, embeddings=None):
+        return {Columns.QF_PREDS: self.policy(self.run(batch)[0])}
+
+    def make_target_networks(self):
+        self.copied = copy.deepcopy(self.policy)
+
+    def get_target_network_pairs(self):
+        return [(self.policy, self.copied)]
+
+    def forward_target(self, batch):
+        return {Columns.QF_PREDS: self.copied(self.run(batch)[0])}
+
+
+def own(name="Own", algorithm=None, **config):
+    model = {"type": "custom", "path": f"test_memory_training.{name}", "config": config}
+    return experiment(
+        {"id": "composer.testing:TMaze-v0", "num_envs": 3},
+        algorithm=algorithm or {"rollout_steps": 11, "num_minibatches": 1, "epochs": 1},
+        model=model,
+        total_steps=132,
+    )
+
+
+def test_a_hand_written_memory_is_trained_on_sequences_of_its_own_length():
+    with trainer_of(own(max_seq_len=4)) as trainer:
+        seen = record_minibatches(trainer.driver.algorithm)
+        weights = trainer.module.cells.weight_hh_l0.clone()
+        for _ in range(2):
+            assert trainer.step().metrics["train/kl"] == pytest.approx(0.0, abs=1e-6)
+        assert not torch.equal(weights, trainer.module.cells.weight_hh_l0)
+        assert seen[0][Columns.ADVANTAGES].shape == (9, 4)
+        assert float(trainer.module.encoder.state_dict()["scaling.norm.count"]) > 0
+
+
+def refused(wanted, kind=ContractError):
+    with pytest.raises(kind) as raised:
+        wanted.require_model()
+    (problem,) = raised.value.problems
+    return problem
+
+
+def test_a_hand_written_memory_is_refused_by_an_algorithm_of_single_steps():
+    problem = refused(own("OwnQ", {"type": "dqn"}))
+    assert problem.message.startswith("dqn learns from single steps, and a memory from sequences")
+    assert (problem.path, problem.valid, problem.fix) == ("algorithm", ("ppo",), "algorithm=ppo")
+
+
+def test_a_forward_that_loses_the_axis_of_time_is_told_so():
+    problem = refused(own("LastOnly", max_seq_len=4))
+    assert problem.message.startswith(
+        "`forward_train` of LastOnly must return `action_dist_inputs`: expected (*B, inputs), "
+        "where *B is (2, 3)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("length", "message", "fix"),
+    [
+        (0, "sequences have a number of steps, 1 or more", 20),
+        ("many", "sequences have a number of steps, 1 or more", 20),
+        (12, "sequences of 12 steps are longer than the rollout of 11", 11),
+    ],
+)
+def test_a_length_of_sequences_that_cannot_be_is_refused(length, message, fix):
+    problem = refused(own(max_seq_len=length))
+    assert message in problem.message
+    assert problem.path == "model.config.max_seq_len"
+    assert problem.value == length
+    assert problem.fix == f"model.config.max_seq_len={fix}"
+
+
+def test_more_minibatches_than_a_hand_written_memory_has_sequences_are_refused():
+    few = {"rollout_steps": 11, "num_minibatches": 10}
+    problem = refused(own(algorithm=few, max_seq_len=4), ConfigError)
+    assert problem.fix == "algorithm.num_minibatches=4"
+
+
+# --- runs
+
+
+QUICK = [
+    "env=gym", "env.id=composer.testing:TMaze-v0", "env.num_envs=3", "logger=none",
+    "algorithm.rollout_steps=11", "algorithm.num_minibatches=2", "algorithm.epochs=1",
+    "model.memory.max_seq_len=4", "model.memory.hidden_size=8",
+    "evaluation.every=0", "evaluation.episodes=3", "logging.every=0", "checkpoint.every=1",
+]  # fmt: skip
+
+
+def composer(capsys, *words):
+    capsys.readouterr()
+    status = main([*words])
+    out, err = capsys.readouterr()
+    assert status == 0, err
+    return out
+
+
+@each_kind
+def test_a_run_with_a_memory_from_check_to_resume(kind, tmp_path, capsys):
+    words = [f"model/memory={kind}", *QUICK, "total_steps=66"]
+    assert "main.memory" in composer(capsys, "explain", *words)
+    composer(capsys, "check", *words)
+    run = tmp_path / "run"
+    trained = composer(capsys, "train", "--run-dir", str(run), *words)
+    at_the_end = re.findall(r"return (\S+) ± ", trained)[-1]
+    assert f"return {at_the_end} ± " in composer(capsys, "eval", str(run))
+    composer(capsys, "resume", str(run), "total_steps=132")
+    steps = [int(path.name.removeprefix("step_")) for path in run.glob("checkpoints/step_*")]
+    assert max(steps) >= 132
+
+
+@each_kind
+def test_whoever_goes_on_from_a_checkpoint_learns_the_same(kind, tmp_path):
+    experiment = wanted("TMaze", kind)
+    with trainer_of(experiment) as trainer, trainer_of(experiment) as other:
+        trainer.step()
+        trainer.save(tmp_path / "saved")
+        trainer.step()
+        trainer.restore(tmp_path / "saved")  # in the middle of episodes, of which nothing is kept
+        other.restore(tmp_path / "saved")
+        assert trainer.step().metrics.keys() == other.step().metrics.keys()
+        ours, theirs = trainer.module.state_dict(), other.module.state_dict()
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@each_kind
+def test_the_same_seed_gives_the_same_run(kind):
+    weights = []
+    for _ in range(2):
+        with trainer_of(wanted("TMaze", kind)) as trainer:
+            trainer.train()
+            weights.append(trainer.module.state_dict())
+            evaluated = [trainer.evaluate().returns for _ in range(2)]
+            assert evaluated[0] == evaluated[1]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def moved(trainer):
+    before = {name: value.clone() for name, value in trainer.module.state_dict().items()}
+    trainer.step()
+    after = trainer.module.state_dict()
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+@each_kind
+def test_a_frozen_memory_stays_as_it_is(kind):
+    with trainer_of(wanted("TMaze", kind), freeze="main.memory") as trainer:
+        names = moved(trainer)
+        assert not any(name.startswith("main.memory.") for name in names)
+        assert any(name.startswith("critic.memory.") for name in names)
+        assert any(name.startswith("main.encoder.") for name in names)
+
+
+@each_kind
+def test_a_memory_has_a_learning_rate_of_its_own(kind):
+    parts = {"main.memory": {"lr": 1e-9}}
+    with trainer_of(wanted("TMaze", kind, optimiser={"type": "sgd", "parts": parts})) as trainer:
+        before = {name: value.clone() for name, value in trainer.module.state_dict().items()}
+        trainer.step()
+        change = {
+            name: float((value - before[name]).abs().max())
+            for name, value in trainer.module.state_dict().items()
+        }
+    assert max(v for name, v in change.items() if name.startswith("main.memory.")) < 1e-7
+    assert max(v for name, v in change.items() if name.startswith("main.encoder.")) > 1e-6

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from composer.layers import (
 from composer.memories.base import Memory, State, StatefulMemoryConfig, kept
 
 Cells = nn.LSTM | nn.GRU
+CellsT = TypeVar("CellsT", nn.LSTM, nn.GRU)
 Parts = tuple[Tensor, ...]
 """The leaves of a state as torch has them, `(layers, B, hidden)`."""
 
@@ -37,19 +39,22 @@ class RecurrentConfig(StatefulMemoryConfig):
 
     @abstractmethod
     def cells(self, in_dim: int) -> Cells:
-        """Torch's layers."""
+        """Torch's layers, initialised."""
 
     def out_dim(self, in_dim: int) -> int:
         return self.hidden_size + (in_dim if self.skip else 0)
 
     def build(self, in_dim: int) -> "Recurrent":
-        cells = self.cells(in_dim)
+        norm = nn.Sequential(*normed(self.hidden_size, layer_norm=self.layer_norm))
+        return Recurrent(cells=self.cells(in_dim), norm=norm, skip=self.skip)
+
+    def filled(self, cells: CellsT) -> CellsT:
+        """The layers, initialised as the settings say."""
         for name, parameter in cells.named_parameters():
             fill = self.kernel_initializer if "weight" in name else self.bias_initializer
             if fill is not None:
                 fill.apply(parameter)
-        norm = nn.Sequential(*normed(self.hidden_size, layer_norm=self.layer_norm))
-        return Recurrent(cells=cells, norm=norm, skip=self.skip)
+        return cells
 
 
 class Recurrent(Memory):
