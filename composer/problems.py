@@ -48,12 +48,15 @@ def invalid_value(
     return PydanticCustomError("problem", "{message}", context)
 
 
-def invalid_keys(*errors: tuple[str, object, Problem], kind: str = "value") -> ValidationError:
+def invalid_keys(
+    *errors: tuple[str, object, Problem], kind: str = "value", meant: Iterable[object] = ()
+) -> ValidationError:
     """What a validator of a whole mapping raises: for each wrong key its value and a problem.
 
     Args:
         errors: The key, empty for the mapping itself; its value; what is wrong with it.
         kind: `value`, `unknown` where no such key exists, `unnamed` where a type is missing.
+        meant: Values that may have been meant, the likeliest first.
     """
     return ValidationError.from_exception_data(
         "problem",
@@ -67,6 +70,7 @@ def invalid_keys(*errors: tuple[str, object, Problem], kind: str = "value") -> V
                         "valid": problem.valid,
                         "fix": problem.fix,
                         "kind": kind,
+                        "meant": tuple(meant),
                     },
                 ),
                 loc=(key,) if key else (),

@@ -105,7 +105,7 @@ def test_a_window_sees_no_further_than_it_is_long():
     [
         ({"type": "attention", "window": 0}, "window"),
         ({"type": "lstm", "max_seq_len": 0}, "max_seq_len"),
-        ({"type": "attention", "hidden_size": 10, "num_heads": 4}, "divide"),
+        ({"type": "attention", "hidden_size": 10, "num_heads": 4}, "equal parts"),
         ({"type": "lstm", "inputs": ["prev_actoin"]}, "prev_action"),
         ({"type": "none", "max_seq_len": 4}, "max_seq_len"),
     ],

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import re
+import shlex
 
 import numpy as np
 import pytest
@@ -19,7 +20,8 @@ from composer.cli.main import main
 from composer.columns import Columns
 from composer.distributions.greedy import GreedyDistribution
 from composer.encoders.base import EncoderConfig
-from composer.errors import ConfigError, ContractError
+from composer.errors import ComposerError, ConfigError, ContractError
+from composer.experiment import Experiment
 from composer.module.rl_module import RLModule
 from composer.optimisers._schedule import Elapsed
 
@@ -434,3 +436,28 @@ def test_a_memory_has_a_learning_rate_of_its_own(kind):
         }
     assert max(v for name, v in change.items() if name.startswith("main.memory.")) < 1e-7
     assert max(v for name, v in change.items() if name.startswith("main.encoder.")) > 1e-6
+
+
+WRONG = [
+    # the words before, the wrong word, where it is wrong
+    (["model/memory=lstm"], "algorithm=dqn", "algorithm"),
+    (["model/memory=gru", "env=pendulum"], "algorithm=td3", "algorithm"),
+    (["model/memory=lstm"], "model.memory.max_seq_len=0", "model.memory.max_seq_len"),
+    (["model/memory=lstm"], "model.memory.max_seq_len=129", "model.memory.max_seq_len"),
+    (["model/memory=lstm"], "algorithm.num_minibatches=1000", "algorithm.num_minibatches"),
+    (["model/memory=attention"], "model.memory.window=0", "model.memory.window"),
+    (["model/memory=attention"], "model.memory.hidden_size=6", "model.memory.hidden_size"),
+    (["model/memory=lstm"], "model.memory.inputs=[prev_actoin]", "model.memory.inputs[0]"),
+]
+
+
+@pytest.mark.parametrize(("words", "wrong", "path"), WRONG, ids=[row[1] for row in WRONG])
+def test_a_wrong_word_is_refused_and_the_line_to_type_in_its_place_works(words, wrong, path):
+    with pytest.raises(ComposerError) as raised:
+        _ = Experiment.load([*words, wrong]).blueprint
+    (problem,) = raised.value.problems
+    assert problem.path == path
+    assert "command line" in str(problem.origin)
+    assert problem.fix or path.endswith("[0]")
+    if problem.fix:
+        assert Experiment.load([*words, *shlex.split(problem.fix)]).blueprint

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from composer.config import Size
+from composer.errors import Problem
 from composer.memories.base import Memory, State, StatefulMemoryConfig
-from composer.problems import invalid_value
+from composer.problems import invalid_keys
 
 
 class AttentionConfig(StatefulMemoryConfig):
@@ -36,10 +37,10 @@ class AttentionConfig(StatefulMemoryConfig):
     @model_validator(mode="after")
     def _divisible(self) -> "AttentionConfig":
         if self.hidden_size % self.num_heads:
-            raise invalid_value(
-                f"hidden_size={self.hidden_size} is shared by num_heads={self.num_heads}, "
-                "which must divide it"
-            )
+            whole = -(-self.hidden_size // self.num_heads) * self.num_heads
+            message = f"{self.num_heads} heads, num_heads, cannot share it in equal parts"
+            problem = Problem(message)
+            raise invalid_keys(("hidden_size", self.hidden_size, problem), meant=[whole])
         return self
 
     def out_dim(self, in_dim: int) -> int:
