@@ -186,7 +186,8 @@ class Experiment:
         """
         model = self.model
         if isinstance(model, CustomModel):
-            self._with_origins(lambda: model.trial)
+            trial = self._with_origins(lambda: model.trial)
+            self._with_origins(lambda: self._require_minibatches(trial.max_seq_len))
 
     @contextmanager
     def telling(self, when: str) -> Iterator[None]:
@@ -209,16 +210,20 @@ class Experiment:
         Raises:
             ComposerError: If it cannot be composed, or lacks what the algorithm requires.
         """
-        observation_space, action_space = self.spaces
-        return self._with_origins(
-            lambda: compose(
-                observation_space,
-                action_space,
-                self.config.model,
-                self.config.algorithm,
-                Catalog(self.config.catalog),
-            )
-        )
+        return self._with_origins(self._composed)
+
+    def _composed(self) -> Blueprint:
+        config = self.config
+        catalog = Catalog(config.catalog)
+        blueprint = compose(*self.spaces, config.model, config.algorithm, catalog)
+        self._require_minibatches(blueprint.max_seq_len)
+        return blueprint
+
+    def _require_minibatches(self, max_seq_len: int) -> None:
+        """Refuses more of them than there are sequences to learn from."""
+        config = self.config
+        if problems := config.algorithm.sequence_problems(config.env.num_envs, max_seq_len):
+            raise ConfigError(*problems)
 
     def _with_origins(self, make: Any) -> Any:
         try:

@@ -887,7 +887,6 @@ def test_what_dqn_cannot_learn_from_is_refused_before_training(own, name, messag
             "Column",
             "`compute_values` of Column must return `vf_preds`: expected (*B,), where *B is (2,)",
         ),
-        ("Remembers", "carries a state from step to step"),
         ("WithoutGradient", "returns from `forward_train` what has no gradient, and ppo learns"),
         ("DetachedPolicy", "returns from `forward_train` what has no gradient, and ppo learns"),
         ("DetachedValues", "returns from `compute_values` what has no gradient, and ppo learns"),

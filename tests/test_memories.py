@@ -118,7 +118,7 @@ def test_an_option_beside_no_memory_names_those_that_have_it(name):
     [
         ({"type": "attention", "window": 0}, "window"),
         ({"type": "lstm", "max_seq_len": 0}, "max_seq_len"),
-        ({"type": "attention", "hidden_size": 10, "num_heads": 4}, "divide"),
+        ({"type": "attention", "hidden_size": 10, "num_heads": 4}, "divide it"),
         ({"type": "lstm", "inputs": ["prev_actoin"]}, "prev_action"),
         ({"type": "none", "max_seq_len": 4}, "max_seq_len"),
     ],
@@ -126,3 +126,12 @@ def test_an_option_beside_no_memory_names_those_that_have_it(name):
 def test_a_memory_that_cannot_be_is_refused(data, said):
     with pytest.raises(ConfigError, match=said):
         MemoryConfig.parse(data, "model.memory")
+
+
+@pytest.mark.parametrize("forget_bias", [0.0, 1.0])
+def test_forget_gates_begin_open_and_nothing_else_does(forget_bias):
+    data = {"type": "lstm", "hidden_size": 4, "num_layers": 2, "forget_bias": forget_bias}
+    memory = MemoryConfig.parse(data, "model.memory").build(3)
+    for _, _, of_inputs, of_states in memory.cells.all_weights:
+        gates = [0.0, forget_bias, 0.0, 0.0]  # input, forget, cell, output
+        assert (of_inputs + of_states).view(4, 4).mean(1).tolist() == gates

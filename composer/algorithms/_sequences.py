@@ -20,7 +20,8 @@ def cut(columns: Mapping[str, Nested], length: int) -> dict[str, Nested]:
             last step, which does not count there.
 
     Returns:
-        `(S, L, …)`, of `state_in` `(S, …)`: S is N · ⌈T / L⌉.
+        `(S, L, …)`, of `state_in` `(S, …)`: S is N · ⌈T / L⌉, less the sequences in which no step
+        counts.
     """
     mask = columns[Columns.LOSS_MASK]
     num_envs, steps = mask.shape
@@ -39,9 +40,10 @@ def cut(columns: Mapping[str, Nested], length: int) -> dict[str, Nested]:
     found[Columns.LOSS_MASK] &= (times < steps).repeat(num_envs, 1)
     states = columns[Columns.STATE_IN]
     found[Columns.STATE_IN] = map_structure(lambda leaf: leaf[:, :count].flatten(0, 1), states)
-    return found
+    counts = found[Columns.LOSS_MASK].any(1)
+    return {column: counted(value, counts) for column, value in found.items()}
 
 
 def counted(value: Any, mask: Tensor) -> Any:
-    """The steps that count of a tree `(S, L, …)`, `(M, …)`."""
+    """What counts of a tree: of `(S, L, …)` by a mask `(S, L)` steps, `(M, …)`."""
     return map_structure(lambda leaf: leaf[mask], value)

@@ -100,6 +100,10 @@ class AlgorithmConfig(DescentConfig, Family, family="algorithm"):
         message = f"{self.type} learns from single steps, and a memory from sequences of them"
         return [Problem(message, "algorithm", self.type, valid=able, fix=f"algorithm={able[0]}")]
 
+    def sequence_problems(self, num_envs: int, max_seq_len: int) -> list[Problem]:
+        """The problems of hyperparameters where a memory is trained on sequences of this length."""
+        return []
+
     def step_problems(self, who: str) -> list[Problem]:
         """The problem of a part that learns from single steps, where transitions are longer."""
         return []

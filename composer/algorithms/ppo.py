@@ -63,16 +63,23 @@ class PPOConfig(OnPolicyConfig):
         return {"policy": PolicyHeadConfig(), "value": ValueHeadConfig()}
 
     def problems(self, num_envs: int) -> list[Problem]:
-        steps = num_envs * self.rollout_steps
-        if self.num_minibatches <= steps:
+        return self._uncut(num_envs, self.rollout_steps, "steps")
+
+    def sequence_problems(self, num_envs: int, max_seq_len: int) -> list[Problem]:
+        count = -(-self.rollout_steps // max_seq_len)
+        return self._uncut(num_envs, count, f"sequences of {max_seq_len} steps")
+
+    def _uncut(self, num_envs: int, count: int, what: str) -> list[Problem]:
+        """The problem of more minibatches than there is to share out among them."""
+        if self.num_minibatches <= num_envs * count:
             return []
         return [
             Problem(
-                f"a rollout of {num_envs} environments × {self.rollout_steps} steps cannot be cut "
-                f"into {self.num_minibatches} minibatches",
+                f"a rollout of {num_envs} environments × {count} {what} cannot be cut into "
+                f"{self.num_minibatches} minibatches",
                 path="algorithm.num_minibatches",
                 value=self.num_minibatches,
-                fix=f"algorithm.num_minibatches={min(4, steps)}",
+                fix=f"algorithm.num_minibatches={min(4, num_envs * count)}",
             )
         ]
 

@@ -161,6 +161,12 @@ class Blueprint(Config):
             )
         return cls.parse(data, "blueprint")
 
+    @property
+    def max_seq_len(self) -> int:
+        """Steps of the sequences that memories are trained on: of several the least, of none 1."""
+        memories = (node.memory for node in self.nodes if isinstance(node, MemoryNode))
+        return min((memory.max_seq_len for memory in memories), default=1)
+
     def build(
         self,
         device: str | torch.device = "cpu",
@@ -253,7 +259,7 @@ class Blueprint(Config):
                 for node in auxiliary
             },
             distribution=cast("ActionDistribution | None", built.get("distribution")),
-            max_seq_len=min((node.memory.max_seq_len for node in memories.values()), default=1),
+            max_seq_len=self.max_seq_len,
             targets=self.targets,
             dropped=self.non_inference_parts,
             inference_only=inference_only,

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from composer.layers import (
 from composer.memories.base import Memory, State, StatefulMemoryConfig, kept
 
 Cells = nn.LSTM | nn.GRU
+CellsT = TypeVar("CellsT", nn.LSTM, nn.GRU)
 Parts = tuple[Tensor, ...]
 """The leaves of a state as torch has them, `(layers, B, hidden)`."""
 
@@ -41,19 +42,22 @@ class RecurrentConfig(StatefulMemoryConfig):
 
     @abstractmethod
     def cells(self, in_dim: int) -> Cells:
-        """Torch's layers."""
+        """Torch's layers, initialised."""
 
     def out_dim(self, in_dim: int) -> int:
         return self.hidden_size + (in_dim if self.skip else 0)
 
     def build(self, in_dim: int) -> "Recurrent":
-        cells = self.cells(in_dim)
+        norm = nn.Sequential(*normed(self.hidden_size, layer_norm=self.layer_norm))
+        return Recurrent(cells=self.cells(in_dim), norm=norm, skip=self.skip)
+
+    def filled(self, cells: CellsT) -> CellsT:
+        """The layers, initialised as the settings say."""
         for name, parameter in cells.named_parameters():
             fill = self.kernel_initializer if "weight" in name else self.bias_initializer
             if fill is not None:
                 fill.apply(parameter)
-        norm = nn.Sequential(*normed(self.hidden_size, layer_norm=self.layer_norm))
-        return Recurrent(cells=cells, norm=norm, skip=self.skip)
+        return cells
 
 
 class Recurrent(Memory):
@@ -92,9 +96,7 @@ class Recurrent(Memory):
     def _step(self, features: Tensor, parts: Parts) -> tuple[Tensor, Parts]:
         """One step: a cell a layer has half the overhead of a sequence of one."""
         x, after = features.squeeze(1), []
-        weights = self.cells.all_weights
-        for layer, (w_ih, w_hh, b_ih, b_hh) in enumerate(weights):
-            own = [part[layer] for part in parts]
+        for (w_ih, w_hh, b_ih, b_hh), *own in zip(self.cells.all_weights, *parts, strict=True):
             if isinstance(self.cells, nn.LSTM):
                 own = torch.lstm_cell(x, own, w_ih, w_hh, b_ih, b_hh)
             else:
@@ -121,7 +123,7 @@ class Recurrent(Memory):
         pieces = Pieces.of(is_first)
         rows = pieces.starts.div(steps, rounding_mode="floor")
         goes_on = (pieces.starts % steps == 0).view(1, -1, 1)
-        before = tuple(part[:, rows] * goes_on for part in parts)
+        before = tuple(part[:, rows].masked_fill(~goes_on, 0.0) for part in parts)
         flat = features.flatten(0, 1)
         outs, places = [], []
         for part in pieces.side_by_side():

@@ -1,5 +1,6 @@
 """`attention`: the gated transformer for RL, GTrXL (Parisotto et al., 2020, arXiv:1910.06764)."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -82,9 +83,9 @@ class Attention(Memory):
         x, length = self.embed(features), state["length"]
         distances, allowed = self._seen(length, x, is_first)
         caches: list[tuple[Tensor, Tensor]] = []
-        for place, layer in enumerate(self.layers):
-            past = state["keys"][:, place], state["values"][:, place]
-            x, *cache = layer(x, past, distances, allowed)
+        past = state["keys"].unbind(1), state["values"].unbind(1)
+        for layer, *before in zip(self.layers, *past, strict=True):
+            x, *cache = layer(x, before, distances, allowed)
             caches.append((cache[0], cache[1]))
         keys, values = (torch.stack(leaves, 1) for leaves in zip(*caches, strict=True))
         since = self._since(length, x, is_first)
@@ -138,7 +139,7 @@ class GatedLayer(nn.Module):
         self.second_gate = Gate(size, config.gate_bias)
 
     def forward(
-        self, x: Tensor, past: tuple[Tensor, Tensor], distances: Tensor, allowed: Tensor
+        self, x: Tensor, past: Sequence[Tensor], distances: Tensor, allowed: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """One layer.
 

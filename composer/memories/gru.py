@@ -13,4 +13,4 @@ class GRUConfig(RecurrentConfig):
     type: Literal["gru"] = "gru"
 
     def cells(self, in_dim: int) -> nn.GRU:
-        return nn.GRU(in_dim, self.hidden_size, self.num_layers, batch_first=True)
+        return self.filled(nn.GRU(in_dim, self.hidden_size, self.num_layers, batch_first=True))

@@ -29,7 +29,7 @@ from composer.distributions.base import (
     Distribution,
 )
 from composer.distributions.greedy import GreedyDistribution
-from composer.errors import ContractError, ModuleError
+from composer.errors import ContractError, ModuleError, Problem
 from composer.masks import free_mask, mask_key
 from composer.module.io_specs import Bound, TensorSpec, flat, misfits
 from composer.module.own_code import OwnCode
@@ -84,8 +84,9 @@ class Audition:
         by, module = self.algorithm.type, self.module
         with self.code.telling("was asked for its state"):
             state = module.get_initial_state(ROWS)
-            if state and (problems := self.algorithm.memory_problems(*self._sequences())):
-                raise ContractError(*problems)
+            length = module.max_seq_len
+        if state and (problems := self._sequence_problems(length)):
+            raise ContractError(*problems)
         drawn = self.step.log_prob
         explores_by_itself = (
             self.algorithm.learns_from is None and not self.algorithm.uses_log_probs
@@ -119,9 +120,13 @@ class Audition:
             if isinstance(loss, Tensor):
                 loss.backward()
 
-    def _sequences(self) -> tuple[int, str]:
-        """Steps of the sequences that the module is trained on, and where that is set."""
-        return self.module.max_seq_len, "model.config.max_seq_len"
+    def _sequence_problems(self, max_seq_len: Any) -> list[Problem]:
+        """The problem of the sequences that a module with a memory is trained on."""
+        path = "model.config.max_seq_len"
+        if isinstance(max_seq_len, int) and max_seq_len > 0:
+            return self.algorithm.memory_problems(max_seq_len, path)
+        rule = "sequences have a number of steps, 1 or more"
+        return [Problem(rule, path, max_seq_len, fix=f"{path}=20")]
 
     def _take_sequences(self, state: Nested) -> None:
         """Makes the batch one of sequences, each of one observation again and again."""

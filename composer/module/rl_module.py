@@ -163,8 +163,18 @@ class RLModule(ModuleOfParts):
         return self._forward(batch, **kwargs)
 
     def _observe(self, obs: Nested) -> None:
-        """Runs every part that holds a running norm on observations, once."""
-        self._forward_train({Columns.OBS: obs})
+        """Runs every part that holds a running norm on observations, once; where there is a memory,
+        each of them begins an episode, in a sequence of its own.
+        """
+        if not self._stateful:
+            self._forward_train({Columns.OBS: obs})
+            return
+        sequences = map_structure(lambda leaf: leaf.unsqueeze(1), obs)
+        size, _ = leading_axes(self.observation_space, sequences)
+        begins = torch.ones(size, 1, dtype=torch.bool, device=self.device)
+        state = to_tensors(self._first_state((size,)), self.device)
+        batch = {Columns.OBS: sequences, Columns.STATE_IN: state, Columns.IS_FIRST: begins}
+        self._forward_train(batch)
 
     def get_train_action_dist_cls(self) -> type[Distribution] | ActionDistribution:
         """What makes a distribution from `action_dist_inputs` in training."""
@@ -439,7 +449,7 @@ class RLModule(ModuleOfParts):
         """Steps of the sequences that a module with a memory is trained on: the setting of that
         name, else 20.
         """
-        return int(self.model_config.get("max_seq_len", 20))
+        return self.model_config.get("max_seq_len", 20)
 
     @functools.cached_property
     def _stateful(self) -> bool:

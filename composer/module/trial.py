@@ -48,6 +48,8 @@ class Trial:
     parts: tuple[ModulePart, ...]
     drops: tuple[str, ...]
     """What its inference-only form goes without."""
+    max_seq_len: int
+    """Steps of the sequences that it is trained on; 1 without a memory."""
 
 
 def try_module(
@@ -82,7 +84,8 @@ def try_module(
     parts = (
         ModulePart(name, type(part).__name__, _size(part)) for name, part in module.named_children()
     )
-    return Trial(_size(module), tuple(parts), drops)
+    max_seq_len = module.max_seq_len if module.is_stateful else 1
+    return Trial(_size(module), tuple(parts), drops, max_seq_len)
 
 
 def _act(module: RLModule, code: OwnCode, without: str) -> Step:

@@ -70,6 +70,7 @@ class Trunk(nn.Module):
             features = torch.cat([features, self.previous(batch, features, is_first)], -1)
         lead = features.shape[:-1]
         if len(lead) == 2:
+            self._require_rows(state, lead[0])
             out, after = self.memory(features, state, is_first)
         else:
             rows = {
@@ -82,6 +83,19 @@ class Trunk(nn.Module):
         if states is not None:
             states[self.name] = after
         return out
+
+    def _require_rows(self, state: State, rows: int) -> None:
+        """Refuses a state that is not one of so many sequences: no spec says how many there are."""
+        assert self.memory is not None
+        expected = self.memory.initial_state(rows)
+        wrong = [
+            f"`{Columns.STATE_IN}.{self.name}.{name}`: expected {tuple(leaf.shape)} for {rows} "
+            f"sequences, given {tuple(state[name].shape)}"
+            for name, leaf in expected.items()
+            if state[name].shape != leaf.shape
+        ]
+        if wrong:
+            raise ModuleError(*wrong)
 
 
 class Previous(nn.Module):
