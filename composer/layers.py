@@ -195,16 +195,8 @@ def orthogonal(gain: float = math.sqrt(2)) -> Initializer:
 ZEROS = Initializer(type="zeros")
 
 
-class HiddenLayers(Config):
-    """A stack of linear layers; `null` as an initializer is torch's default."""
-
-    hidden: Listed[Size] = (64, 64)
-    """Widths; an empty list is no layer."""
-    activation: Activation = "tanh"
-    layer_norm: bool = False
-    """Normalise between a layer and its activation."""
-    kernel_initializer: KernelInitializer | None = orthogonal()
-    bias_initializer: BiasInitializer | None = ZEROS
+class Initialised(Config):
+    """Settings some of whose defaults are initializers."""
 
     @model_validator(mode="before")
     @classmethod
@@ -220,6 +212,18 @@ class HiddenLayers(Config):
             and isinstance(value := data.get(name), dict)
             and "type" not in value
         }
+
+
+class HiddenLayers(Initialised):
+    """A stack of linear layers; `null` as an initializer is torch's default."""
+
+    hidden: Listed[Size] = (64, 64)
+    """Widths; an empty list is no layer."""
+    activation: Activation = "tanh"
+    layer_norm: bool = False
+    """Normalise between a layer and its activation."""
+    kernel_initializer: KernelInitializer | None = orthogonal()
+    bias_initializer: BiasInitializer | None = ZEROS
 
     def width(self, in_dim: int, hidden: tuple[int, ...] | None = None) -> int:
         """Features that leave the stack, or one of other widths than `hidden`."""

@@ -135,3 +135,9 @@ def test_forget_gates_begin_open_and_nothing_else_does(forget_bias):
     for _, _, of_inputs, of_states in memory.cells.all_weights:
         gates = [0.0, forget_bias, 0.0, 0.0]  # input, forget, cell, output
         assert (of_inputs + of_states).view(4, 4).mean(1).tolist() == gates
+
+
+def test_an_argument_of_a_default_initializer_keeps_its_type():
+    data = {"type": "lstm", "kernel_initializer": {"gain": 0.5}}
+    kernel = MemoryConfig.parse(data, "model.memory").kernel_initializer
+    assert kernel.to_data() == {"type": "orthogonal", "gain": 0.5}

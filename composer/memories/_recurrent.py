@@ -12,6 +12,7 @@ from composer.config import Size
 from composer.layers import (
     ZEROS,
     BiasInitializer,
+    Initialised,
     KernelInitializer,
     normed,
     orthogonal,
@@ -27,7 +28,7 @@ IDLE = 0.3
 """Share of the steps that may be empty where pieces of different lengths run side by side."""
 
 
-class RecurrentConfig(StatefulMemoryConfig):
+class RecurrentConfig(StatefulMemoryConfig, Initialised):
     """Recurrent layers, one on top of the other; `null` as an initializer is torch's default."""
 
     hidden_size: Size = 256
