@@ -37,7 +37,7 @@ from composer.module.composed import (
 )
 from composer.module.trunk import Previous, Trunk
 from composer.seeds import derive_seed, seeded
-from composer.spaces import SpaceField
+from composer.spaces import Nested, SpaceField, leaves
 
 BLUEPRINT_FORMAT = 1
 
@@ -215,6 +215,7 @@ class Blueprint(Config):
             for node in kept
             if isinstance(node, EncoderNode | CombineNode) and node.name == f"{node.trunk}.encoder"
         }
+        distribution = cast("ActionDistribution | None", built.get("distribution"))
         memories = {node.trunk: node for node in kept if isinstance(node, MemoryNode)}
         module = module_class(
             recipe=Altered(self, given) if given else self,
@@ -226,7 +227,7 @@ class Blueprint(Config):
                     encoder=built[node.name],
                     key=node.observed,
                     memory=built.get(f"{name}.memory"),
-                    previous=self._previous(memories.get(name)),
+                    previous=self._previous(memories.get(name), distribution),
                 )
                 for name, node in encoders.items()
             },
@@ -258,7 +259,7 @@ class Blueprint(Config):
                 )
                 for node in auxiliary
             },
-            distribution=cast("ActionDistribution | None", built.get("distribution")),
+            distribution=distribution,
             max_seq_len=self.max_seq_len,
             targets=self.targets,
             dropped=self.non_inference_parts,
@@ -266,14 +267,24 @@ class Blueprint(Config):
         )
         return module.to(device)
 
-    def _previous(self, node: MemoryNode | None) -> Previous | None:
+    def _previous(
+        self, node: MemoryNode | None, distribution: ActionDistribution | None
+    ) -> Previous | None:
         """What a memory takes beside features."""
         inputs = () if node is None else node.memory.inputs
         if not inputs:
             return None
         space = normalised_space(self.action_space)
         has_action = "prev_action" in inputs
+
+        def normalised(actions: Nested) -> Nested:
+            if distribution is None:
+                return actions
+            zeros = torch.zeros(1, distribution.inputs_dim, device=leaves(actions)[0].device)
+            return distribution(zeros).normalised(actions)
+
         return Previous(
             action=(action_code(space), sum(widths(space))) if has_action else None,
             reward="prev_reward" in inputs,
+            normalised=normalised,
         )

@@ -35,8 +35,9 @@ def assemble(layout: Layout, catalog: Catalog) -> Blueprint:
     nodes: list[Node] = []
     for trunk, part in taken.items():
         nodes += encoder_nodes(f"{trunk}.encoder", part, _encoder(layout, catalog, trunk, part))
-        memory = layout.trunks[trunk].memory or layout.model.memory
-        nodes += memory_nodes(trunk, nodes[-1].out_dim, memory, layout.action_space)
+        if layout.is_remembered(trunk):
+            memory = layout.trunks[trunk].memory or layout.model.memory
+            nodes += memory_nodes(trunk, nodes[-1].out_dim, memory, layout.action_space)
     nodes += _head_nodes(layout, taken, {node.name: node.out_dim for node in nodes}, distribution)
     algorithm = layout.algorithm
     required = algorithm.required_apis() if algorithm else frozenset()

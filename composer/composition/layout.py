@@ -94,6 +94,11 @@ class Layout:
             for role, head in self.heads.items()
         }
 
+    def is_remembered(self, trunk: str) -> bool:
+        """Whether a memory of the trunk would be read: auxiliary heads read its encoder."""
+        readers = (head for role, head in self.heads.items() if self.reads[role] == trunk)
+        return any(isinstance(head, OutputHeadConfig) for head in readers)
+
     def detaches(self, role: str) -> bool:
         """Whether a head's loss does not train the trunk that it reads."""
         head, trunk = self.heads[role], self.reads[role]

@@ -84,7 +84,7 @@ class Recurrent(Memory):
         if is_first is not None:
             state = kept(state, ~is_first[:, 0])
         parts = tuple(state[name].transpose(0, 1) for name in self.names)
-        if is_first is None or not is_first[:, 1:].any():
+        if features.shape[1] == 1 or is_first is None or not is_first[:, 1:].any():
             out, parts = self._run(features, parts)
         else:
             out, parts = self._restarting(features, parts, is_first)
@@ -108,8 +108,9 @@ class Recurrent(Memory):
 
     def _run(self, features: Tensor, parts: Parts) -> tuple[Tensor, Parts]:
         """All steps of sequences in which no episode begins after the first."""
-        if features.shape[1] == 1 and not torch.is_grad_enabled():
+        if features.shape[1] == 1 and not (torch.is_grad_enabled() or features.is_cuda):
             return self._step(features, parts)
+        self.cells.training = True  # cuDNN has no gradients otherwise; there is no dropout
         given = tuple(part.contiguous() for part in parts)
         if isinstance(self.cells, nn.LSTM):
             return self.cells(features, given)

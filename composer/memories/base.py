@@ -3,9 +3,11 @@
 from abc import ABC, abstractmethod
 from typing import Literal
 
+from pydantic import field_validator
 from torch import Tensor, nn
 
 from composer.config import Family, Listed, Size
+from composer.problems import invalid_value
 
 State = dict[str, Tensor]
 """What a memory carries from step to step, leaves `(B, …)`."""
@@ -24,6 +26,13 @@ class StatefulMemoryConfig(MemoryConfig):
     The normalised action and the reward; zeros where an episode begins."""
     max_seq_len: Size = 20
     """Steps of the sequences that it is trained on."""
+
+    @field_validator("inputs")
+    @classmethod
+    def _each_once(cls, inputs: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(inputs)) < len(inputs):
+            raise invalid_value("an input is taken once", meant=[[*dict.fromkeys(inputs)]])
+        return inputs
 
     @abstractmethod
     def out_dim(self, in_dim: int) -> int:
@@ -54,7 +63,7 @@ class Memory(nn.Module, ABC):
                 known from there on. None is False everywhere.
 
         Returns:
-            `(B, T, out_dim)`, and the state.
+            `(B, T, out_dim)`, and the state; after several steps it may have no gradient.
         """
 
 

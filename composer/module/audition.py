@@ -212,6 +212,7 @@ def _check_values(audition: Audition) -> Tensor:
         "forward_train": audition.out.get(Columns.VF_PREDS),
         "forward_exploration": audition.step.value,
     }
+    module.compute_values(audition.batch)  # as what follows a rollout is valued
     for method, values in given.items():
         if values is not None or method == "compute_values":
             audition.require(method, {Columns.VF_PREDS: values}, vf_preds=TensorSpec("*B"))

@@ -173,8 +173,9 @@ class ComposedRLModule(RLModule):
             if head.column != Columns.ACTION_DIST_INPUTS:
                 out[head.column] = output
         if self._memories:
-            for name in self._memories.keys() - embeddings.keys():
-                embeddings[name] = self._trunks[name](batch, states)
+            for name in self._memories:
+                if name not in embeddings:
+                    embeddings[name] = self._trunks[name](batch, states)
             out[Columns.STATE_OUT] = states
         return out
 

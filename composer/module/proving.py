@@ -75,9 +75,19 @@ def prove(module: Any, phase: Phase, batch: Any, kwargs: Mapping[str, Any]) -> d
     require(module, "input", phase, batch, bound)
     out = forward(batch, **kwargs)
     require(module, "output", phase, out, bound)
+    _require_known_state(module, phase, out)
     _require_tensors(module, phase, out)
     module.proven.add(phase)
     return out
+
+
+def _require_known_state(module: Any, phase: Phase, out: Mapping[str, Any]) -> None:
+    """Refuses a state of which nobody knows how it begins."""
+    if out.get(Columns.STATE_OUT) and not module.is_stateful:
+        raise ModuleError(
+            f"`forward_{phase}` of {type(module).__name__} returns `{Columns.STATE_OUT}`, and its "
+            "`get_initial_state` gives nothing: return there what the state is where episodes begin"
+        )
 
 
 def _require_tensors(module: Any, phase: Phase, out: Mapping[str, Any]) -> None:

@@ -251,8 +251,11 @@ class RLModule(ModuleOfParts):
     # --- what goes in and comes out
 
     def input_specs_train(self) -> Specs:
-        """The columns that `forward_train` reads: here the observations."""
-        return {Columns.OBS: space_specs(self.observation_space)}
+        """The columns that `forward_train` reads: here observations, and the state where sequences
+        begin.
+        """
+        state = self._state(Columns.STATE_IN, "*S")
+        return {Columns.OBS: space_specs(self.observation_space), **state}
 
     def input_specs_exploration(self) -> Specs:
         """The columns that `forward_exploration` reads: here observations and the state."""

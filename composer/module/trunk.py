@@ -1,6 +1,7 @@
 """A trunk: an encoder, then a memory."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -48,7 +49,8 @@ class Trunk(nn.Module):
             batch: `obs`, nested as the space is, `(*B, …)`; for a memory also `state_in`, and
                 `is_first` where episodes begin. Two axes `(B, T)` are sequences, whose states are
                 `(B, …)`; else it is a step.
-            states: Gains the state after the batch, by the trunk's name.
+            states: Gains the state after the batch, by the trunk's name; that of sequences is
+                detached.
         """
         features = self.encode(batch[Columns.OBS])
         return features if self.memory is None else self._remember(features, batch, states)
@@ -69,9 +71,11 @@ class Trunk(nn.Module):
         if self.previous is not None:
             features = torch.cat([features, self.previous(batch, features, is_first)], -1)
         lead = features.shape[:-1]
-        if len(lead) == 2:
-            self._require_rows(state, lead[0])
+        is_sequence = len(lead) == 2
+        self._require_fit(state, is_first, lead[:1] if is_sequence else lead, lead)
+        if is_sequence:
             out, after = self.memory(features, state, is_first)
+            after = {name: leaf.detach() for name, leaf in after.items()}
         else:
             rows = {
                 name: leaf.reshape(-1, *leaf.shape[len(lead) :]) for name, leaf in state.items()
@@ -84,16 +88,31 @@ class Trunk(nn.Module):
             states[self.name] = after
         return out
 
-    def _require_rows(self, state: State, rows: int) -> None:
-        """Refuses a state that is not one of so many sequences: no spec says how many there are."""
+    @functools.cached_property
+    def _leaves(self) -> dict[str, torch.Size]:
+        """The shape of each leaf of a state, but for its rows."""
         assert self.memory is not None
-        expected = self.memory.initial_state(rows)
+        return {name: leaf.shape[1:] for name, leaf in self.memory.initial_state(1).items()}
+
+    def _require_fit(
+        self, state: State, is_first: Tensor | None, rows: torch.Size, lead: torch.Size
+    ) -> None:
+        """Refuses a state of another memory or of other rows, and an `is_first` of other steps."""
         wrong = [
-            f"`{Columns.STATE_IN}.{self.name}.{name}`: expected {tuple(leaf.shape)} for {rows} "
-            f"sequences, given {tuple(state[name].shape)}"
-            for name, leaf in expected.items()
-            if state[name].shape != leaf.shape
+            f"`{Columns.STATE_IN}.{self.name}.{name}`: expected {(*rows, *leaf)}, given "
+            + (str(tuple(state[name].shape)) if name in state else "nothing")
+            for name, leaf in self._leaves.items()
+            if name not in state or state[name].shape != (*rows, *leaf)
         ]
+        wrong += [
+            f"`{Columns.STATE_IN}.{self.name}` has `{name}`, which is of another memory"
+            for name in state.keys() - self._leaves.keys()
+        ]
+        if is_first is not None and (is_first.shape != lead or is_first.dtype != torch.bool):
+            wrong.append(
+                f"`{Columns.IS_FIRST}`: expected {tuple(lead)} bool, given "
+                f"{tuple(is_first.shape)} {str(is_first.dtype).removeprefix('torch.')}"
+            )
         if wrong:
             raise ModuleError(*wrong)
 
@@ -104,12 +123,20 @@ class Previous(nn.Module):
     Args:
         action: The code of the normalised action, and its width; None where it is not asked for.
         reward: Whether the reward is.
+        normalised: Actions as they are kept → the normalised ones.
     """
 
-    def __init__(self, *, action: tuple[Code, int] | None, reward: bool) -> None:
+    def __init__(
+        self,
+        *,
+        action: tuple[Code, int] | None,
+        reward: bool,
+        normalised: Callable[[Nested], Nested],
+    ) -> None:
         super().__init__()
         self.action, self.width = action or (None, 0)
         self.reward = reward
+        self.normalised = normalised
 
     def forward(
         self, batch: Mapping[str, Any], features: Tensor, is_first: Tensor | None
@@ -135,7 +162,7 @@ class Previous(nn.Module):
             return features.new_zeros(*features.shape[:-1], self.width + self.reward)
         parts = []
         if self.action is not None:
-            parts.append(self.action(batch[Columns.PREV_ACTIONS]))
+            parts.append(self.action(self.normalised(batch[Columns.PREV_ACTIONS])))
         if self.reward:
             parts.append(batch[Columns.PREV_REWARDS].to(features.dtype).unsqueeze(-1))
         joined = torch.cat(parts, -1)

@@ -16,7 +16,9 @@ class Recall(gym.Env[np.int64, np.int64]):
     """
 
     optimal_return: ClassVar[float] = 8.0
+    """With 8 questions."""
     random_return: ClassVar[float] = 4.0
+    """With 8 questions of 2 symbols."""
 
     def __init__(self, delay: int = 2, symbols: int = 2, questions: int = 8) -> None:
         self.observation_space = spaces.Discrete(symbols)

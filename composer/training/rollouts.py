@@ -16,12 +16,13 @@ from composer.training.storage import Storage
 class Rollout:
     """Columns for T steps of N environments.
 
-    `obs` (the canonical batch of the space, at its own dtype) and `is_first` have T + 1 steps: the
-    last is what followed, from which values are bootstrapped. Ragged leaves are as long as the
-    longest that ever came. Under next-step autoreset the step after an episode's end is a dummy:
-    its observation is the episode's *final* one, its action is ignored, and `loss_mask` is False
-    there. The columns that depend on the module (`actions`, `action_logp`, `action_dist_inputs`,
-    `vf_preds`, `state_in`, `action_mask`) are allocated at the first step, by what it brings.
+    `obs` (the canonical batch of the space, at its own dtype), `is_first`, and for a memory
+    `prev_actions` and `prev_rewards` have T + 1 steps: the last is what followed, from which values
+    are bootstrapped. Ragged leaves are as long as the longest that ever came. Under next-step
+    autoreset the step after an episode's end is a dummy: its observation is the episode's *final*
+    one, its action is ignored, and `loss_mask` is False there. The columns that depend on the
+    module (`actions`, `action_logp`, `action_dist_inputs`, `vf_preds`, `state_in`, `action_mask`)
+    are allocated at the first step, by what it brings.
 
     Args:
         observation_space: Of a single environment.
