@@ -208,8 +208,9 @@ def readme_yaml(word: str) -> str:
 def test_readme_model_with_auxiliary_heads_composes() -> None:
     snippet = readme_yaml("critic_reconstruction")
     vector = spaces.Box(-1, 1, (3,), np.float32)
-    for algorithm, actions in (("ppo", spaces.Discrete(2)), ("sac", vector)):
-        blueprint = compose(vector, actions, yaml.safe_load(snippet)["model"], algorithm)
+    image = spaces.Box(0, 255, (36, 36, 3), np.uint8)
+    for algorithm, obs, actions in (("ppo", vector, spaces.Discrete(2)), ("sac", image, vector)):
+        blueprint = compose(obs, actions, yaml.safe_load(snippet)["model"], algorithm)
         assert blueprint.by_name["critic_reconstruction"].inputs == ("critic.encoder",)
         assert blueprint.by_name["next_state"].to_data()["stop_gradient"]
 

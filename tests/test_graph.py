@@ -29,7 +29,7 @@ def graph(nodes=NODES, colours=(), links=()):
 
 
 def trunk_of(space=GRAPH, **encoder):
-    return compose(space, ACTIONS, {"encoder": {"type": "graph", **encoder}}).build().main
+    return compose(space, ACTIONS, {"encoder": {"type": "graph", **encoder}}).build().main.encoder
 
 
 def encoded(trunk, *graphs, space=GRAPH):
@@ -115,7 +115,7 @@ def test_a_node_hears_of_others_as_many_links_away_as_there_are_rounds(rounds, h
     changed[2] += 1
     links = {"colours": (5, 5), "links": [(0, 1), (1, 2)]}
     nodes = []
-    trunk.encoder.pooling = First()
+    trunk.pooling = First()
     for given in (NODES, changed):
         nodes.append(encoded(trunk, graph(given, **links)))
     assert torch.equal(*nodes) is not hears

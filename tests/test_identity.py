@@ -11,7 +11,7 @@ def test_a_vector_is_its_own_features():
     space = spaces.Box(-5.0, 5.0, (3,))
     module = compose(space, spaces.Discrete(2), model={"encoder": "identity"}).build()
     obs = torch.tensor([[1.0, -2.0, 4.5]])
-    assert torch.equal(module.main(obs), obs)
+    assert torch.equal(module.main({"obs": obs}), obs)
     assert not list(module.main.parameters())
 
 

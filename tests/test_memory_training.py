@@ -446,7 +446,7 @@ WRONG = [
     (["model/memory=lstm"], "model.memory.max_seq_len=129", "model.memory.max_seq_len"),
     (["model/memory=lstm"], "algorithm.num_minibatches=1000", "algorithm.num_minibatches"),
     (["model/memory=attention"], "model.memory.window=0", "model.memory.window"),
-    (["model/memory=attention"], "model.memory.hidden_size=6", "model.memory.hidden_size"),
+    (["model/memory=attention"], "model.memory.num_heads=3", "model.memory.num_heads"),
     (["model/memory=lstm"], "model.memory.inputs=[prev_actoin]", "model.memory.inputs[0]"),
 ]
 
