@@ -8,10 +8,11 @@ import torch
 from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from composer import Blueprint, RLModule, compose
 from composer.columns import Columns
-from composer.errors import CompositionError, ModuleError
+from composer.errors import CompositionError, ConfigError, ModuleError
 from composer.spaces import batch, map_structure, to_tensors
 
 VECTOR = spaces.Box(-1.0, 1.0, (3,), np.float32)
@@ -361,3 +362,63 @@ def test_a_forward_without_a_state_is_refused(kind, way):
     module = module_of(kind=kind)
     with pytest.raises(ModuleError, match="`state_in`: expected a mapping with `main`, `critic`"):
         getattr(module, way)({Columns.OBS: torch.rand(2, 3)})
+
+
+@pytest.mark.parametrize("kept", [0.5, 3.0])
+def test_a_previous_action_is_given_in_the_normalised_space(kept):
+    model = {
+        "memory": memory(inputs=["prev_action"]),
+        "distribution": {"type": "squashed_gaussian"},
+    }
+    previous = compose(VECTOR, ARM, model, "ppo").build().main.previous
+    given = {Columns.PREV_ACTIONS: torch.full((1, 2), kept)}
+    taken = previous(given, torch.zeros(1, 3), torch.zeros(1, dtype=torch.bool))
+    torch.testing.assert_close(taken, torch.full((1, 2), kept).tanh())
+
+
+@pytest.mark.parametrize(("own", "other"), [("gru", "lstm"), ("lstm", "gru"), ("gru", "attention")])
+def test_a_state_of_another_memory_is_refused_by_name(own, other):
+    state = module_of(kind=other).get_initial_state(2)
+    with pytest.raises(ModuleError, match=r"state_in\.main"):
+        module_of(kind=own).act(torch.zeros(2, 3), state)
+
+
+@each_kind
+@pytest.mark.parametrize(
+    "is_first", [torch.ones(1, dtype=torch.bool), torch.ones(2, dtype=torch.uint8)]
+)
+def test_where_episodes_begin_is_told_of_each_row(kind, is_first):
+    module = module_of(kind=kind)
+    state = module.get_initial_state(2)
+    with pytest.raises(ModuleError, match=r"`is_first`: expected \(2,\) bool"):
+        module.act(torch.zeros(2, 3), state, is_first=is_first)
+
+
+def test_an_input_is_taken_once():
+    with pytest.raises(ConfigError, match="once"):
+        blueprint_of(memory=memory(inputs=["prev_reward", "prev_reward"]))
+
+
+def test_a_trunk_that_only_auxiliary_heads_read_has_no_memory():
+    heads = {"rec": {"type": "reconstruction", "reads": "aside"}}
+    blueprint = blueprint_of(trunks={"aside": {}, "critic": {}}, heads=heads)
+    assert {name for name in blueprint.by_name if name.endswith("memory")} == {
+        "main.memory",
+        "critic.memory",
+    }
+
+
+class Forgetful(RLModule):
+    """Returns a state, and does not say how it begins."""
+
+    def setup(self):
+        self.layer = nn.Linear(3, 2)
+
+    def _forward(self, batch, **kwargs):
+        out = self.layer(batch[Columns.OBS])
+        return {Columns.ACTION_DIST_INPUTS: out, Columns.STATE_OUT: {"h": out}}
+
+
+def test_a_state_that_nobody_begins_is_refused():
+    with pytest.raises(ModuleError, match="get_initial_state"):
+        Forgetful(VECTOR, TWO).act(torch.zeros(2, 3))

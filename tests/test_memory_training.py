@@ -71,6 +71,20 @@ def test_what_was_collected_is_computed_again_from_the_states_that_were_kept(kin
                 torch.testing.assert_close(given[mask], batch[kept][mask], atol=1e-5, rtol=1e-5)
 
 
+def test_the_memory_is_given_what_was_done_and_paid_in_the_step_before():
+    stack, driver = trained_driver("ReachTruncated")
+    with stack:
+        before = driver.rollout.batch(CPU)
+        last = before[Columns.ACTIONS][:, -1].clone(), before[Columns.REWARDS][:, -1].clone()
+        driver.collector.collect(driver.rollout)
+        batch = driver.rollout.batch(CPU)
+        pairs = (Columns.PREV_ACTIONS, Columns.ACTIONS), (Columns.PREV_REWARDS, Columns.REWARDS)
+        for (previous, done), carried in zip(pairs, last, strict=True):
+            expected = torch.cat([carried.unsqueeze(1), batch[done]], 1)
+            begins = batch[Columns.IS_FIRST]
+            torch.testing.assert_close(batch[previous][~begins], expected[~begins])
+
+
 @pytest.mark.parametrize("problem", PROBLEMS)
 @each_kind
 def test_the_first_ratio_is_one(kind, problem):
