@@ -313,7 +313,9 @@ def test_state_out_and_values_are_passed_on():
         Columns.VF_PREDS: torch.ones(1),
     }
     for deterministic in (False, True):
-        step = returning(out).act(obs_of((1,)), deterministic=deterministic)
+        module = returning(out)
+        module.get_initial_state = lambda batch_size=1: {"h": torch.zeros(batch_size)}
+        step = module.act(obs_of((1,)), deterministic=deterministic)
         assert step.state["h"] == 1
         assert step.value == 1
 
