@@ -26,7 +26,8 @@ from benchmarks.commands import Ratio, commands
 from benchmarks.memory import SIZES, composer_recurrent_ppo, sb3_recurrent_ppo, sequences
 from benchmarks.off_policy import SETTINGS, UPDATES, composer_updates, sb3_updates
 from benchmarks.returns import Returns, returns
-from composer import Experiment, Trainer, compose
+from benchmarks.speed import steps_a_second
+from composer import compose
 
 ROUNDS = 5
 UPDATE_ROUNDS = 51
@@ -159,14 +160,7 @@ def composer_ppo(vectorization: str) -> float:
         "evaluation.every=0",
         f"total_steps={PPO_STEPS}",
     ]
-    trainer = Trainer(Experiment.load(words))
-    trainer.step()
-    taken, start = trainer.progress.env_steps, time.perf_counter()
-    while not trainer.done:
-        trainer.step()
-    speed = (trainer.progress.env_steps - taken) / (time.perf_counter() - start)
-    trainer.close()
-    return speed
+    return steps_a_second(words)
 
 
 def sb3_ppo() -> float:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from composer import Experiment, Trainer
+from benchmarks.speed import steps_a_second
 from composer.memories.lstm import LSTMConfig
 
 HIDDEN = 64
@@ -32,14 +32,7 @@ def composer_recurrent_ppo() -> float:
         "evaluation.every=0",
         "checkpoint.every=0",
     ]
-    trainer = Trainer(Experiment.load(words))
-    trainer.step()
-    taken, start = trainer.progress.env_steps, time.perf_counter()
-    while not trainer.done:
-        trainer.step()
-    speed = (trainer.progress.env_steps - taken) / (time.perf_counter() - start)
-    trainer.close()
-    return speed
+    return steps_a_second(words)
 
 
 def sb3_recurrent_ppo() -> float:
