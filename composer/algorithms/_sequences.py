@@ -45,5 +45,5 @@ def cut(columns: Mapping[str, Nested], length: int) -> dict[str, Nested]:
 
 
 def counted(value: Any, mask: Tensor) -> Any:
-    """What counts of a tree: of `(S, L, …)` by a mask `(S, L)` steps, `(M, …)`."""
+    """What counts of a tree: of `(S, L, …)` by a mask `(S, L)` steps, by one `(S,)` sequences."""
     return map_structure(lambda leaf: leaf[mask], value)
