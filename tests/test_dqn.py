@@ -12,6 +12,7 @@ from composer.apis import QNetAPI, TargetNetworkAPI
 from composer.columns import Columns
 from composer.errors import CompositionError, ConfigError, ContractError
 from composer.module.rl_module import RLModule
+from composer.optimisers._schedule import Elapsed
 
 STATES = 3
 GAMMA = 0.5
@@ -270,20 +271,36 @@ def test_targets_move_by_tau(tau):
     torch.testing.assert_close(own, torch.full_like(own, 2.0 + tau * 2.0))
 
 
-def test_targets_move_after_as_many_updates_as_are_said():
-    settings = {"type": "dqn", "learning_starts": 4, "train_ratio": 1.0, "target_update_every": 3}
-    wanted = experiment("Counter", algorithm=settings)
-    with trainer_of(wanted) as trainer:
-        network, target = trainer.module.get_target_network_pairs()[-1]
-        moved = []
-        while trainer.driver.algorithm.updates < 7:
-            trainer.step()
-            same = torch.equal(
-                *map(nn.utils.parameters_to_vector, (network.parameters(), target.parameters()))
-            )
-            moved.append((trainer.driver.algorithm.updates, same))
-    assert {updates for updates, same in moved if same and updates} <= {0, 3, 6}
-    assert any(not same for _, same in moved)
+def flat(network):
+    return nn.utils.parameters_to_vector(network.parameters()).detach().clone()
+
+
+def test_targets_move_before_the_rollout_after_as_many_updates_as_are_said():
+    algorithm, module = explorer(target_update_every=3)
+    network, target = module.get_target_network_pairs()[-1]
+    batch = transition([1.0, 2.0, 3.0, 4.0], 0, 1.0, [2.0, 3.0, 4.0, 5.0])
+    copied_at = {2: 0, 4: 0, 6: 4, 8: 6, 10: 6, 12: 10}  # by updates, two of each rollout
+    weights = {0: flat(network)}
+    for updates, source in copied_at.items():
+        algorithm.at(Elapsed())
+        for _ in range(2):
+            algorithm.update(batch)
+            assert torch.equal(flat(target), weights[source]), updates
+        weights[updates] = flat(network)
+
+
+def test_moves_that_are_due_together_are_made_together():
+    algorithm, module = explorer(tau=0.5, target_update_every=2)
+    network, target = module.get_target_network_pairs()[-1]
+    start = flat(target)
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight += 1.0
+    algorithm.updates = 7
+    algorithm.at(Elapsed())
+    torch.testing.assert_close(flat(target), start + 1.0 - 0.5**3)
+    algorithm.at(Elapsed())
+    torch.testing.assert_close(flat(target), start + 1.0 - 0.5**3)
 
 
 def test_a_running_norm_is_shared_with_the_target():

@@ -260,7 +260,7 @@ class Algorithm(ABC):
 
     @abstractmethod
     def at(self, elapsed: Elapsed) -> None:
-        """Takes whatever changes over training as it is now: learning rates, frozen parts."""
+        """Takes what changes over training as it is now: learning rates, frozen parts, targets."""
 
     @abstractmethod
     def update(self, batch: Batch) -> dict[str, float]:

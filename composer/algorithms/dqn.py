@@ -57,9 +57,9 @@ class DQNConfig(OffPolicyConfig):
     epsilon_steps: Steps = 10_000
     """Environment steps in which ε, the share of random actions, falls from start to end."""
     target_update_every: Size = 500
-    """Updates between two of the target network."""
+    """Updates for each move of the target network; it moves before a rollout, not amid updates."""
     tau: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
-    """How far the target network moves then; 1 is a copy."""
+    """How far it moves each time; 1 is a copy."""
 
     def required_apis(self) -> APIs:
         return frozenset({QNetAPI, TargetNetworkAPI})
@@ -119,6 +119,7 @@ class DQN(OffPolicyAlgorithm):
         self.first_places = torch.as_tensor(first_places, device=module.device)
         self.optimiser = Optimiser(config, module)
         self.updates = 0
+        self.moves = 0
         self.errors = torch.zeros(0)
 
     def explore(
@@ -141,18 +142,20 @@ class DQN(OffPolicyAlgorithm):
         return {"epsilon": self.config.epsilon(env_steps)}
 
     def at(self, elapsed: Elapsed) -> None:
+        """Also moves the target: each rollout's updates have one goal, and settle before acting."""
         self.optimiser.at(elapsed)
+        due = self.updates // self.config.target_update_every
+        if due > self.moves:
+            move_targets(self.targets, 1.0 - (1.0 - self.config.tau) ** (due - self.moves))
+            self.moves = due
 
     def update(self, batch: Batch) -> dict[str, float]:
-        config = self.config
         self.module.resample_noise(0, 1, self.generator)
         loss, metrics = self.loss(batch)
         own = own_losses(self.module, batch)
         loss = loss + summed(own.values())
         norm = self.optimiser.step(loss)
         self.updates += 1
-        if self.updates % config.target_update_every == 0:
-            move_targets(self.targets, config.tau)
         names = ("loss", "q_mean", "target_mean", "td_error", "grad_norm", *own)
         values = torch.stack([loss.detach(), *metrics, norm, *own.values()]).tolist()
         return dict(zip(names, values, strict=True)) | {"lr": self.optimiser.lr}
@@ -215,10 +218,10 @@ class DQN(OffPolicyAlgorithm):
         self.optimiser.set_tensors(tensors)
 
     def get_numbers(self) -> dict[str, Any]:
-        return {"updates": self.updates}
+        return {"updates": self.updates, "moves": self.moves}
 
     def set_numbers(self, numbers: Mapping[str, Any]) -> None:
-        self.updates = int(numbers["updates"])
+        self.updates, self.moves = numbers["updates"], numbers["moves"]
 
 
 def _at(values: Tensor, places: Tensor) -> Tensor:
