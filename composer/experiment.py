@@ -187,7 +187,7 @@ class Experiment:
         model = self.model
         if isinstance(model, CustomModel):
             trial = self._with_origins(lambda: model.trial)
-            self._with_origins(lambda: self._require_minibatches(trial.max_seq_len))
+            self._with_origins(lambda: self._require_sequences(trial.max_seq_len))
 
     @contextmanager
     def telling(self, when: str) -> Iterator[None]:
@@ -216,11 +216,11 @@ class Experiment:
         config = self.config
         catalog = Catalog(config.catalog)
         blueprint = compose(*self.spaces, config.model, config.algorithm, catalog)
-        self._require_minibatches(blueprint.max_seq_len)
+        self._require_sequences(blueprint.max_seq_len)
         return blueprint
 
-    def _require_minibatches(self, max_seq_len: int) -> None:
-        """Refuses more of them than there are sequences to learn from."""
+    def _require_sequences(self, max_seq_len: int | None) -> None:
+        """Refuses hyperparameters that do not go with the sequences of a memory, or with none."""
         config = self.config
         if problems := config.algorithm.sequence_problems(config.env.num_envs, max_seq_len):
             raise ConfigError(*problems)

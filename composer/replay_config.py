@@ -29,6 +29,8 @@ class ReplayConfig(Config):
     """Environment steps kept, over all environments."""
     prioritised: PrioritisedConfig | None = None
     """`{}` samples by priority, with the defaults; null: uniformly."""
+    burn_in: Steps = 0
+    """Steps before those learnt from, over which a memory only gets its state."""
 
     def problems(
         self, num_envs: int, batch_size: int, n_step: int, path: str = "algorithm.replay"
@@ -58,3 +60,23 @@ class ReplayConfig(Config):
             message = f"{mistakes[0]}; shorten them, or keep more by {fix}"
             return [Problem(message, name, n_step, fix=f"{name}={longest}")]
         return [Problem(text, f"{path}.capacity", self.capacity, fix=fix) for text in mistakes]
+
+    def sequence_problems(
+        self, num_envs: int, length: int | None, n_step: int, path: str = "algorithm.replay"
+    ) -> list[Problem]:
+        """What is wrong with it for sequences of this length, None without a memory; see
+        `problems`.
+        """
+        if length is None:
+            rule = "there is no memory that could get its state from them"
+            name = f"{path}.burn_in"
+            return [Problem(rule, name, self.burn_in, fix=f"{name}=0")] if self.burn_in else []
+        row, needed = self.capacity // num_envs, self.burn_in + 2 * (length - 1) + n_step + BESIDE
+        if row >= needed:
+            return []
+        message = (
+            f"{num_envs} environments share the replay: of each it keeps {row} steps, and "
+            f"sequences of {self.burn_in} + {length} with returns of {n_step} steps need {needed}"
+        )
+        name = f"{path}.capacity"
+        return [Problem(message, name, self.capacity, fix=f"{name}={num_envs * needed}")]

@@ -13,6 +13,7 @@ from torch import nn
 from composer import Blueprint, compose
 from composer.algorithms._actor_critic import ActorCritic
 from composer.algorithms._auxiliary import gradients
+from composer.algorithms._sequences import now
 from composer.algorithms.base import AlgorithmConfig
 from composer.apis import IntrinsicRewardAPI, SelfSupervisedLossAPI
 from composer.columns import Columns
@@ -182,11 +183,11 @@ def test_a_trunk_of_the_critics_descends_both_gradients(algorithm, monkeypatch):
         trained.optimisers["critic"].torch, "step", lambda: seen.update(grad=weight.grad.clone())
     )
     trained.shares = {}
-    loss = trained.q(batch[Columns.OBS], torch.zeros(6, 2)).sum()
+    loss = trained.q(now(batch), torch.zeros(6, 2)).sum()
     trained.descend("critic", loss)
     alone = seen["grad"]
     trained.descend_own(batch)
-    trained.descend("critic", trained.q(batch[Columns.OBS], torch.zeros(6, 2)).sum())
+    trained.descend("critic", trained.q(now(batch), torch.zeros(6, 2)).sum())
     torch.testing.assert_close(seen["grad"] - alone, expected)
 
 

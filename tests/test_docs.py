@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from experiments import experiment
 
 from composer import Experiment, compose
 from composer.memories.base import MemoryConfig
@@ -43,10 +44,11 @@ def test_a_line_about_memories_can_be_typed(line):
 
 
 def test_the_yaml_about_memories_is_a_model():
-    (snippet,) = re.findall(r"```yaml\n(.*?)```", MEMORIES, re.DOTALL)
+    snippet, replayed = re.findall(r"```yaml\n(.*?)```", MEMORIES, re.DOTALL)
     env = DictBandit()
     model = yaml.safe_load(snippet)["model"]
     blueprint = compose(env.observation_space, env.action_space, model, "ppo")
+    assert experiment("Counter", **yaml.safe_load(replayed)).blueprint.max_seq_len == 16
     types = [blueprint.by_name[f"{trunk}.memory"].config.type for trunk in ("main", "critic")]
     assert types == ["lstm", "gru"]
 

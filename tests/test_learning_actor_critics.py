@@ -5,6 +5,7 @@ import torch
 from experiments import experiment, trainer_of, tuned
 
 from composer import testing
+from composer.algorithms._sequences import now
 from composer.columns import Columns
 
 BASE = {"lr": 3e-3, "batch_size": 64, "learning_starts": 128}
@@ -82,7 +83,7 @@ def test_the_critics_of_a_task_that_only_truncation_ends_value_going_on_for_ever
     obs = torch.linspace(-1, 1, 9).unsqueeze(-1)
     algorithm = trainer.driver.algorithm
     with torch.no_grad():
-        actions = algorithm.policy(obs).deterministic()
+        actions = algorithm.policy(now({Columns.OBS: obs})).deterministic()
         values = trainer.module.compute_action_values({Columns.OBS: obs, Columns.ACTIONS: actions})
     # Critics that took truncation for termination would count the 1 to 8 steps that are left:
     # (1 - γⁿ) / (1 - γ), 3.6 on average.

@@ -275,17 +275,6 @@ def problem_of(error, model, algorithm="ppo", space=VECTOR, actions=TWO):
     return problem
 
 
-@pytest.mark.parametrize("algorithm", ["dqn", "sac", "td3", "tqc"])
-@each_kind
-def test_an_algorithm_of_single_steps_takes_no_memory(kind, algorithm):
-    actions = TWO if algorithm == "dqn" else ARM
-    problem = problem_of(CompositionError, {"memory": memory(kind)}, algorithm, actions=actions)
-    assert problem.path == "algorithm"
-    assert problem.message.startswith(f"{algorithm} learns from single steps")
-    assert problem.valid == ("ppo",)
-    assert problem.fix == "algorithm=ppo"
-
-
 @pytest.mark.parametrize(
     ("model", "path"),
     [

@@ -327,12 +327,6 @@ def refused(wanted, kind=ContractError):
     return problem
 
 
-def test_a_hand_written_memory_is_refused_by_an_algorithm_of_single_steps():
-    problem = refused(own("OwnQ", {"type": "dqn"}))
-    assert problem.message.startswith("dqn learns from single steps, and a memory from sequences")
-    assert (problem.path, problem.valid, problem.fix) == ("algorithm", ("ppo",), "algorithm=ppo")
-
-
 def test_a_forward_that_loses_the_axis_of_time_is_told_so():
     problem = refused(own("LastOnly", max_seq_len=4))
     assert problem.message.startswith(
@@ -454,8 +448,12 @@ def test_a_memory_has_a_learning_rate_of_its_own(kind):
 
 WRONG = [
     # the words before, the wrong word, where it is wrong
-    (["model/memory=lstm"], "algorithm=dqn", "algorithm"),
-    (["model/memory=gru", "env=pendulum"], "algorithm=td3", "algorithm"),
+    (["algorithm=dqn"], "algorithm.replay.burn_in=3", "algorithm.replay.burn_in"),
+    (
+        ["algorithm=dqn", "model/memory=gru"],
+        "algorithm.replay.capacity=64",
+        "algorithm.replay.capacity",
+    ),
     (["model/memory=lstm"], "model.memory.max_seq_len=0", "model.memory.max_seq_len"),
     (["model/memory=lstm"], "model.memory.max_seq_len=129", "model.memory.max_seq_len"),
     (["model/memory=lstm"], "algorithm.num_minibatches=1000", "algorithm.num_minibatches"),

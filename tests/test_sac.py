@@ -8,6 +8,7 @@ from experiments import experiment, trainer_of
 from gymnasium import spaces
 
 from composer import compose
+from composer.algorithms._sequences import now
 from composer.algorithms.base import AlgorithmConfig
 from composer.apis import ContinuousQAPI, QNetAPI
 from composer.catalog.catalog import Catalog
@@ -155,7 +156,7 @@ def test_the_policy_of_choices_is_at_rest_where_it_is_the_softmax_of_the_values(
     values, alpha = [1.0, 2.0, 0.5], 0.5
     inputs = [[value / alpha for value in values]] * 3
     algorithm = sac(ARMS, inputs, [[values] * 3, [[v + 1 for v in values]] * 3], [[[0.0] * 3] * 3])
-    drawn = algorithm.draw(algorithm.policy(torch.tensor([0])))
+    drawn = algorithm.draw(algorithm.policy(now({Columns.OBS: torch.tensor([0])})))
     loss = algorithm.actor_loss(transition(torch.tensor([0])), drawn, torch.tensor([alpha]))
     # Minus the soft value, α log Σ exp(Q / α), of the lower critic.
     assert float(loss.detach()) == pytest.approx(-alpha * np.logaddexp.reduce(inputs[0]), rel=1e-6)
@@ -168,7 +169,7 @@ def test_each_branch_is_at_rest_where_it_is_the_softmax_of_its_own_values():
     inputs = [[value / alpha for value in values]] * 3
     space = spaces.MultiDiscrete([2, 3])
     algorithm = sac(space, inputs, [[values] * 3], [[values] * 3])
-    drawn = algorithm.draw(algorithm.policy(torch.tensor([0])))
+    drawn = algorithm.draw(algorithm.policy(now({Columns.OBS: torch.tensor([0])})))
     batch = transition(torch.tensor([[0, 0]]))
     algorithm.actor_loss(batch, drawn, torch.tensor([alpha])).backward()
     assert algorithm.module.inputs.grad.abs().max() < 1e-6
@@ -177,7 +178,7 @@ def test_each_branch_is_at_rest_where_it_is_the_softmax_of_its_own_values():
 def test_a_real_action_moves_up_the_value():
     inputs = [[0.5, CERTAIN]] * 3
     algorithm = sac(HAND, inputs, [[[[3.0, 0.0]]] * 3, [[[5.0, 0.0]]] * 3], [[[[0.0, 0.0]]] * 3])
-    drawn = algorithm.draw(algorithm.policy(torch.tensor([0])))
+    drawn = algorithm.draw(algorithm.policy(now({Columns.OBS: torch.tensor([0])})))
     batch = transition(torch.zeros(1, 1))
     algorithm.actor_loss(batch, drawn, torch.zeros(1)).backward()
     slope = -3.0 * (1 - math.tanh(0.5) ** 2)  # of the critic that is lower there
@@ -187,7 +188,7 @@ def test_a_real_action_moves_up_the_value():
 def test_what_is_masked_gives_no_gradient_that_is_not_finite():
     algorithm = sac(ARMS, [[0.0, 0.0, 50.0]] * 3, [[[1.0, 2.0, 9.0]] * 3], [[[0.0] * 3] * 3])
     mask = torch.tensor([[True, False, False]])
-    policy = algorithm.policy(torch.tensor([0]), mask)
+    policy = algorithm.policy(now({Columns.OBS: torch.tensor([0])}), mask)
     drawn = algorithm.draw(policy)
     assert drawn.entropies.tolist() == [[0.0]]
     loss = algorithm.actor_loss(transition(torch.tensor([0])), drawn, torch.ones(1))
@@ -204,7 +205,7 @@ def aims_of(space, mask=None, **settings):
     has_reals = any(isinstance(s, spaces.Box) for s in getattr(space, "values", lambda: [space])())
     q = [[[[0.0, 0.0]]] * 3] if has_reals else [[[0.0] * width] * 3]
     algorithm = sac(space, [[0.0] * width] * 3, q, q, **settings)
-    return algorithm.aims(algorithm.policy(torch.tensor([0]), mask))[0].tolist()
+    return algorithm.aims(algorithm.policy(now({Columns.OBS: torch.tensor([0])}), mask))[0].tolist()
 
 
 def test_the_target_entropy_of_real_actions_is_minus_their_number():
@@ -294,7 +295,7 @@ def test_the_actors_step_moves_no_critic(action):
     algorithm = built("sac", action=action)
     before = algorithm.module.get_state()
     batch = a_batch(algorithm)
-    drawn = algorithm.draw(algorithm.policy(batch[Columns.OBS]))
+    drawn = algorithm.draw(algorithm.policy(now(batch)))
     alpha = algorithm.temperature().detach()
     algorithm.descend("actor", algorithm.actor_loss(batch, drawn, alpha))
     after = algorithm.module.get_state()

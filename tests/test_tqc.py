@@ -7,8 +7,10 @@ from experiments import experiment
 from gymnasium import spaces
 
 from composer import compose
+from composer.algorithms._sequences import now
 from composer.algorithms.tqc import quantile_huber, truncated
 from composer.catalog.catalog import Catalog
+from composer.columns import Columns
 from composer.errors import ConfigError
 from composer.heads.continuous_q import ContinuousQHeadConfig
 
@@ -78,7 +80,7 @@ def test_the_policy_follows_the_mean_of_all_quantiles():
     algorithm = tqc(
         q=[[[1.0, 0.0], [2.0, 0.0]], [[3.0, 0.0], [6.0, 0.0]]], target_q=[[[0.0, 0.0]] * 2] * 2
     )
-    drawn = algorithm.draw(algorithm.policy(torch.tensor([0])))
+    drawn = algorithm.draw(algorithm.policy(now({Columns.OBS: torch.tensor([0])})))
     loss = algorithm.actor_loss(transition(torch.zeros(1, 1)), drawn, torch.zeros(1))
     assert float(loss.detach()) == pytest.approx(-3.0 * math.tanh(0.5), abs=1e-5)
 

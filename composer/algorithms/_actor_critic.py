@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from composer.algorithms._auxiliary import gradients, own_losses, summed
+from composer.algorithms._sequences import View
 from composer.algorithms.base import Batch, OffPolicyAlgorithm, OffPolicyConfig
 from composer.apis import APIs, ContinuousQAPI, PolicyAPI, TargetNetworkAPI
 from composer.columns import Columns
@@ -128,9 +129,14 @@ class ActorCritic(OffPolicyAlgorithm, Generic[C]):
         self.errors = torch.zeros(0)
         self.shares: dict[Tensor, Tensor] = {}
 
-    def _example(self) -> Nested:
-        """A batch of one observation, whatever it shows."""
-        return to_tensors(example_of(self.module.observation_space), self.module.device)
+    def _example(self) -> View:
+        """One observation, whatever it shows; an episode begins there."""
+        module = self.module
+        columns = {Columns.OBS: to_tensors(example_of(module.observation_space), module.device)}
+        if module.is_stateful:
+            columns[Columns.STATE_IN] = to_tensors(module.get_initial_state(1), module.device)
+            columns[Columns.IS_FIRST] = torch.ones(1, dtype=torch.bool, device=module.device)
+        return View(columns)
 
     def _parts(self) -> Apart:
         """How actions as they are kept are taken apart, whatever the policy."""
@@ -139,12 +145,13 @@ class ActorCritic(OffPolicyAlgorithm, Generic[C]):
 
     def _split(self) -> dict[str, dict[str, nn.Parameter]]:
         """Who trains which parameters, seen by what depends on them."""
-        obs = self._example()
+        view = self._example()
+        obs = view.columns[Columns.OBS]
         with torch.random.fork_rng(devices=[]):
-            policy = self.policy(obs)
-            q = self.q(obs, policy.deterministic().detach() if policy.reals else None)
+            policy = self.policy(view)
+            q = self.q(view, policy.deterministic().detach() if policy.reals else None)
             done = map_structure(Tensor.detach, policy.distribution.deterministic())
-            batch = {Columns.OBS: obs, Columns.NEXT_OBS: obs, Columns.ACTIONS: done}
+            batch = {**view.columns, Columns.NEXT_OBS: obs, Columns.ACTIONS: done}
             loss = summed(own_losses(self.module, batch).values())
         outputs = (policy.distribution.inputs, q, torch.as_tensor(loss))
         actor, critic, alone = (_behind(output, self.module) for output in outputs)
@@ -152,38 +159,56 @@ class ActorCritic(OffPolicyAlgorithm, Generic[C]):
         auxiliary = {name: p for name, p in alone.items() if name not in (*actor, *critic)}
         return {"actor": own, "critic": critic, "auxiliary": auxiliary}
 
-    def policy(self, obs: Nested, mask: Nested = None) -> Apart:
+    def policy(self, view: View, mask: Nested = None) -> Apart:
         """The policy's distribution, with gradient."""
-        out = self.module.forward_train({Columns.OBS: obs})
-        return Apart(self.module.action_distribution(out, "train", mask))
+        return self._distribution(self.module.forward_train(view.columns), view, mask)
 
-    def q(self, obs: Nested, actions: Tensor | None) -> Tensor:
-        """Values by each critic, `(n_critics, B, n)`: n is of choices, or quantiles, or 1.
+    def target_policy(self, view: View) -> Apart:
+        """The same of its slower copy."""
+        return self._distribution(self.targets.forward_target(view.columns), view)
+
+    def _distribution(self, out: Mapping[str, Any], view: View, mask: Nested = None) -> Apart:
+        inputs = view.pick(out[Columns.ACTION_DIST_INPUTS])
+        given = {Columns.ACTION_DIST_INPUTS: inputs}
+        return Apart(self.module.action_distribution(given, "train", mask))
+
+    def q(self, view: View, actions: Tensor | None) -> Tensor:
+        """Values by each critic, `(n_critics, M, n)`: n is of choices, or quantiles, or 1.
 
         Args:
-            obs: `(B, …)`.
-            actions: The real ones in the normalised space, `(B, A)`.
+            view: The states.
+            actions: The real ones in the normalised space, `(M, A)`.
         """
         module: Any = self.module
-        if self.values_actions:
-            batch = {Columns.OBS: obs, Columns.ACTIONS: actions}
-            return _rows(module.compute_action_values(batch)[Columns.QF_PREDS])
-        return _critics(module.compute_q_values({Columns.OBS: obs})[Columns.QF_PREDS])
+        compute = module.compute_action_values if self.values_actions else module.compute_q_values
+        return self._of_critics(compute(self._asked(view, actions)), view)
 
-    def first_q(self, obs: Nested, actions: Tensor) -> Tensor:
-        """Values by the first critic alone, `(B,)`; of `q` the first row."""
-        batch = {Columns.OBS: obs, Columns.ACTIONS: actions}
+    def first_q(self, view: View, actions: Tensor) -> Tensor:
+        """Values by the first critic alone, `(M,)`; of `q` the first row."""
         module: Any = self.module
         by_default = ContinuousQAPI.compute_first_action_values
         compute = getattr(type(module), by_default.__name__, by_default)
-        return compute(module, batch)[Columns.QF_PREDS].reshape(-1)
+        out = compute(module, self._asked(view, actions))
+        return view.pick(out[Columns.QF_PREDS]).reshape(-1)
 
-    def target_q(self, obs: Nested, actions: Tensor | None) -> Tensor:
+    def target_q(self, view: View, actions: Tensor | None) -> Tensor:
         """As `q`, by the slower copies and without gradient."""
-        batch = {Columns.OBS: obs} | ({Columns.ACTIONS: actions} if self.values_actions else {})
         with torch.no_grad():
-            values = self.targets.forward_target(batch)[Columns.QF_PREDS]
-        return _rows(values) if self.values_actions else _critics(values)
+            out = self.targets.forward_target(self._asked(view, actions))
+        return self._of_critics(out, view)
+
+    def _asked(self, view: View, actions: Tensor | None) -> Mapping[str, Any]:
+        """What critics are given; those that value each choice take no actions."""
+        if not self.values_actions or actions is None:
+            return view.columns
+        return {**view.columns, Columns.ACTIONS: view.lay(actions)}
+
+    def _of_critics(self, out: Mapping[str, Tensor], view: View) -> Tensor:
+        values = out[Columns.QF_PREDS]
+        lead = 1 if view.places is None else 2
+        if not self.values_actions:  # ([n_critics, ]*B, n)
+            values = values.reshape(-1, *values.shape[-1 - lead :])
+        return _rows(view.pick(values, 1))
 
     def explore(
         self, step: Step, action_mask: Nested, env_steps: int, generator: torch.Generator | None
@@ -264,8 +289,3 @@ def _behind(output: Tensor, module: nn.Module) -> dict[str, nn.Parameter]:
 def _rows(values: Tensor) -> Tensor:
     """`(n_critics, B[, n])` → `(n_critics, B, n)`."""
     return values.reshape(*values.shape[:2], -1)
-
-
-def _critics(values: Tensor) -> Tensor:
-    """`([n_critics, ]B, n)` → `(n_critics, B, n)`."""
-    return values.reshape(-1, *values.shape[-2:])

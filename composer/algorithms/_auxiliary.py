@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from composer.algorithms._sequences import with_next
 from composer.apis import SelfSupervisedLossAPI
 from composer.module.rl_module import RLModule
 
@@ -22,6 +23,7 @@ def own_losses(
     """
     if not isinstance(module, SelfSupervisedLossAPI):
         return {}
+    batch = with_next(batch)
     out = module.forward_train(batch) if out is None else out
     losses = module.compute_self_supervised_loss(batch, out)
     return {f"auxiliary/{name}": loss for name, loss in losses.items()}

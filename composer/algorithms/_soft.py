@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from composer.algorithms._actor_critic import ActorCritic, ActorCriticConfig
+from composer.algorithms._sequences import after, now, unrolled
 from composer.algorithms._targets import move_targets
 from composer.algorithms.base import Batch
 from composer.columns import Columns
@@ -93,9 +94,10 @@ class SoftActorCritic(ActorCritic[S]):
     def update(self, batch: Batch) -> dict[str, float]:
         alpha = self.temperature().detach()
         own = self.descend_own(batch)
+        batch = unrolled(self.module, batch, self.config.replay.burn_in)
         critic_loss, q, goal = self.critic_loss(batch, alpha)
         self.descend("critic", critic_loss)
-        policy = self.policy(batch[Columns.OBS], batch.get(Columns.ACTION_MASK))
+        policy = self.policy(now(batch), batch.get(Columns.ACTION_MASK))
         drawn = self.draw(policy)
         actor_loss = self.actor_loss(batch, drawn, alpha)
         self.descend("actor", actor_loss)
@@ -137,9 +139,7 @@ class SoftActorCritic(ActorCritic[S]):
     def drawn_after(self, batch: Batch) -> Drawn:
         """What the policy would do where the transitions ended, without gradient."""
         with torch.no_grad():
-            return self.draw(
-                self.policy(batch[Columns.NEXT_OBS], batch.get(Columns.NEXT_ACTION_MASK))
-            )
+            return self.draw(self.policy(after(batch), batch.get(Columns.NEXT_ACTION_MASK)))
 
     @abstractmethod
     def critic_loss(self, batch: Batch, alpha: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -156,7 +156,7 @@ class SoftActorCritic(ActorCritic[S]):
         branch by the values that the branch has.
         """
         with torch.set_grad_enabled(drawn.actions is not None):
-            values = self.judged(self.q(batch[Columns.OBS], drawn.actions))
+            values = self.judged(self.q(now(batch), drawn.actions))
         probs = drawn.probs.detach()
         worth = (probs * values).sum(-1) / drawn.branches
         worth = worth + ((drawn.probs - probs) * values.detach()).sum(-1)

@@ -100,8 +100,10 @@ class AlgorithmConfig(DescentConfig, Family, family="algorithm"):
         message = f"{self.type} learns from single steps, and a memory from sequences of them"
         return [Problem(message, "algorithm", self.type, valid=able, fix=f"algorithm={able[0]}")]
 
-    def sequence_problems(self, num_envs: int, max_seq_len: int) -> list[Problem]:
-        """The problems of hyperparameters where a memory is trained on sequences of this length."""
+    def sequence_problems(self, num_envs: int, max_seq_len: int | None) -> list[Problem]:
+        """The problems of hyperparameters where a memory is trained on sequences of this length;
+        None where there is no memory.
+        """
         return []
 
     def step_problems(self, who: str) -> list[Problem]:
@@ -207,10 +209,11 @@ class OffPolicyConfig(AlgorithmConfig):
 
     driver = "off_policy"
     uses_log_probs = False
+    has_sequences = True
 
     replay: ReplayConfig = ReplayConfig()
     batch_size: Size = 32
-    """Transitions of an update."""
+    """Transitions of an update; of a memory as many sequences as hold them."""
     learning_starts: Steps = 1000
     """Environment steps with random actions before the first update."""
     train_ratio: Annotated[float, Field(gt=0.0)] = 0.25
@@ -222,6 +225,9 @@ class OffPolicyConfig(AlgorithmConfig):
 
     def problems(self, num_envs: int) -> list[Problem]:
         return self.replay.problems(num_envs, self.batch_size, self.n_step)
+
+    def sequence_problems(self, num_envs: int, max_seq_len: int | None) -> list[Problem]:
+        return self.replay.sequence_problems(num_envs, max_seq_len, self.n_step)
 
     def notes(self, num_envs: int, total_steps: int, taken: int = 0) -> list[Problem]:
         notes = super().notes(num_envs, total_steps, taken)

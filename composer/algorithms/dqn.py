@@ -16,6 +16,13 @@ from pydantic import Field
 from torch import Tensor
 
 from composer.algorithms._auxiliary import own_losses, summed
+from composer.algorithms._sequences import (
+    View,
+    after,
+    after_slow,
+    now,
+    unrolled,
+)
 from composer.algorithms._targets import goals, move_targets
 from composer.algorithms.base import Batch, OffPolicyAlgorithm, OffPolicyConfig
 from composer.apis import APIs, QNetAPI, TargetNetworkAPI
@@ -151,7 +158,7 @@ class DQN(OffPolicyAlgorithm):
 
     def update(self, batch: Batch) -> dict[str, float]:
         self.module.resample_noise(0, 1, self.generator)
-        loss, metrics = self.loss(batch)
+        loss, metrics = self.loss(unrolled(self.module, batch, self.config.replay.burn_in))
         own = own_losses(self.module, batch)
         loss = loss + summed(own.values())
         norm = self.optimiser.step(loss)
@@ -162,11 +169,15 @@ class DQN(OffPolicyAlgorithm):
 
     def loss(self, batch: Mapping[str, Any]) -> tuple[Tensor, list[Tensor]]:
         """The weighted loss of transitions, mean over branches; leaves `errors`."""
-        out = self.critic.compute_q_values(batch)
-        next_batch = {Columns.OBS: batch[Columns.NEXT_OBS]}
+        here, there = now(batch), after(batch)
+        given = self.critic.compute_q_values(here.columns)
+        out = _picked(given, here)
         with torch.no_grad():
-            target = self.targets.forward_target(next_batch)
-            chooser = self.critic.compute_q_values(next_batch) if self.config.double else target
+            chooser = target = self._target(batch)
+            if self.config.double:
+                is_known = there.columns is here.columns
+                ahead = given if is_known else self.critic.compute_q_values(there.columns)
+                chooser = _picked(ahead, there)
             best = self._greedy(chooser[Columns.QF_PREDS], batch.get(Columns.NEXT_ACTION_MASK))
         actions = batch[Columns.ACTIONS].reshape(len(best), -1)  # (B, branches)
         taken = self._places(actions)
@@ -185,6 +196,11 @@ class DQN(OffPolicyAlgorithm):
         self.errors = errors
         loss = (batch[Columns.WEIGHTS] * each.mean(-1)).mean()
         return loss, [q.detach().mean(), goal.mean(), errors.mean()]
+
+    def _target(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """What the target network says of where transitions end."""
+        there = after_slow(batch)
+        return _picked(self.targets.forward_target(there.columns), there)
 
     def _greedy(self, values: Tensor, mask: Tensor | None) -> Tensor:
         """Where each branch's best choice stands among all, `(B, branches)`."""
@@ -222,6 +238,12 @@ class DQN(OffPolicyAlgorithm):
 
     def set_numbers(self, numbers: Mapping[str, Any]) -> None:
         self.updates, self.moves = numbers["updates"], numbers["moves"]
+
+
+def _picked(out: Mapping[str, Tensor], view: View) -> dict[str, Tensor]:
+    """What a Q network said of a view's columns → of its states, `(M, …)`."""
+    of_steps = (Columns.QF_PREDS, "qf_logits", "qf_probs")
+    return {name: view.pick(v) if name in of_steps else v for name, v in out.items()}
 
 
 def _at(values: Tensor, places: Tensor) -> Tensor:

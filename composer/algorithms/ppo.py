@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from composer.algorithms._auxiliary import own_losses, summed
-from composer.algorithms._sequences import counted, cut
+from composer.algorithms._sequences import FOR_MEMORY, counted, cut
 from composer.algorithms.base import Algorithm, Batch, OnPolicyConfig
 from composer.apis import APIs, PolicyAPI, SelfSupervisedLossAPI, ValueFunctionAPI
 from composer.columns import Columns
@@ -65,7 +65,9 @@ class PPOConfig(OnPolicyConfig):
     def problems(self, num_envs: int) -> list[Problem]:
         return self._uncut(num_envs, self.rollout_steps, "steps")
 
-    def sequence_problems(self, num_envs: int, max_seq_len: int) -> list[Problem]:
+    def sequence_problems(self, num_envs: int, max_seq_len: int | None) -> list[Problem]:
+        if max_seq_len is None:
+            return []
         count = -(-self.rollout_steps // max_seq_len)
         return self._uncut(num_envs, count, f"sequences of {max_seq_len} steps")
 
@@ -140,7 +142,7 @@ class PPO(Algorithm):
         rewards = batch[Columns.REWARDS]  # (N, T)
         last = {
             column: map_structure(lambda leaf: leaf[:, -1], batch[column])
-            for column in (Columns.OBS, *_FOR_MEMORY)
+            for column in (Columns.OBS, *FOR_MEMORY)
             if column in batch
         }
         with torch.no_grad(), self.module.resting():
@@ -171,7 +173,7 @@ class PPO(Algorithm):
             columns[Columns.NEXT_OBS] = map_structure(lambda leaf: leaf[:, 1:], batch[Columns.OBS])
         if Columns.STATE_IN not in batch:
             return {column: counted(value, mask) for column, value in columns.items()}
-        carried = {column: batch[column] for column in _FOR_MEMORY if column in batch}
+        carried = {column: batch[column] for column in FOR_MEMORY if column in batch}
         return cut({**columns, **carried, Columns.LOSS_MASK: mask}, self.module.max_seq_len)
 
     def _minibatches(self, columns: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -290,7 +292,6 @@ _ACTED = (
     Columns.VF_PREDS,
 )
 _GIVEN = (Columns.ACTION_DIST_INPUTS, Columns.VF_PREDS)
-_FOR_MEMORY = (Columns.STATE_IN, Columns.IS_FIRST, Columns.PREV_ACTIONS, Columns.PREV_REWARDS)
 _METRICS = ("loss", "policy_loss", "value_loss", "entropy", "kl", "clip_fraction", "grad_norm")
 
 

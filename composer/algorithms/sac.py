@@ -11,6 +11,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from composer.algorithms._actor_critic import unbounded
+from composer.algorithms._sequences import after_slow, now
 from composer.algorithms._soft import SoftActorCritic, SoftConfig
 from composer.algorithms._targets import goals
 from composer.algorithms.base import Batch
@@ -76,9 +77,9 @@ class SAC(SoftActorCritic[SACConfig]):
 
     def critic_loss(self, batch: Batch, alpha: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Half the squared errors, mean over branches, summed over critics (eq. 5)."""
-        after = self.drawn_after(batch)
-        lowest = self.judged(self.target_q(batch[Columns.NEXT_OBS], after.actions))
-        goal = goals(after.expected(lowest) + (alpha * after.entropies).sum(-1), batch)
+        drawn = self.drawn_after(batch)
+        lowest = self.judged(self.target_q(after_slow(batch), drawn.actions))
+        goal = goals(drawn.expected(lowest) + (alpha * drawn.entropies).sum(-1), batch)
         q = self.taken(batch)
         differences = q - goal.unsqueeze(-1)  # (n_critics, B, D)
         self.errors = differences.detach().abs().mean((0, -1))
@@ -88,7 +89,7 @@ class SAC(SoftActorCritic[SACConfig]):
     def taken(self, batch: Batch) -> Tensor:
         """Values of what was done, `(n_critics, B, D)`; D is 1 where there were no choices."""
         parts, actions = self.parts, batch[Columns.ACTIONS]
-        q = self.q(batch[Columns.OBS], parts.normalised(actions) if parts.reals else None)
+        q = self.q(now(batch), parts.normalised(actions) if parts.reals else None)
         if not parts.choices:
             return q
         return q.gather(-1, parts.places(actions).expand(len(q), -1, -1))

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from composer.algorithms._actor_critic import ActorCritic, ActorCriticConfig
+from composer.algorithms._sequences import after_slow, now, unrolled
 from composer.algorithms._targets import goals, move_targets
 from composer.algorithms.base import Batch
 from composer.columns import Columns
 from composer.config import NotNegative, Size
-from composer.distributions._apart import Apart
 from composer.distributions.deterministic import DeterministicConfig
 from composer.distributions.joint import JointConfig
 from composer.module.rl_module import RLModule
@@ -67,6 +67,7 @@ class TD3(ActorCritic[TD3Config]):
 
     def update(self, batch: Batch) -> dict[str, float]:
         own = self.descend_own(batch)
+        batch = unrolled(self.module, batch, self.config.replay.burn_in)
         loss, q, goal = self.critic_loss(batch)
         self.descend("critic", loss)
         self.updates += 1
@@ -90,9 +91,9 @@ class TD3(ActorCritic[TD3Config]):
 
     def critic_loss(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Squared errors, summed over critics, their values and the goal; leaves `errors`."""
-        lowest = self.target_q(batch[Columns.NEXT_OBS], self.smoothed(batch)).amin(0)
+        lowest = self.target_q(after_slow(batch), self.smoothed(batch)).amin(0)
         goal = goals(lowest.squeeze(-1), batch)  # (B,)
-        q = self.q(batch[Columns.OBS], self.parts.normalised(batch[Columns.ACTIONS])).squeeze(-1)
+        q = self.q(now(batch), self.parts.normalised(batch[Columns.ACTIONS])).squeeze(-1)
         self.errors = (q - goal).detach().abs().mean(0)
         loss = (batch[Columns.WEIGHTS] * (q - goal).square()).mean(-1).sum()
         return loss, q.detach(), goal
@@ -100,16 +101,15 @@ class TD3(ActorCritic[TD3Config]):
     def smoothed(self, batch: Batch) -> Tensor:
         """The target policy's actions where the transitions ended, and clipped noise, `(B, A)`."""
         config = self.config
-        out = self.targets.forward_target({Columns.OBS: batch[Columns.NEXT_OBS]})
-        actions = Apart(self.module.action_distribution(out, "train")).deterministic()
+        actions = self.target_policy(after_slow(batch)).deterministic()
         noise = torch.empty_like(actions).normal_(generator=self.generator)
         noise = (config.policy_noise * noise).clamp(-config.noise_clip, config.noise_clip)
         return (actions + noise).clamp(-1.0, 1.0)
 
     def policy_loss(self, batch: Batch) -> Tensor:
         """Minus the first critic's value of what the policy does."""
-        obs = batch[Columns.OBS]
-        return -self.first_q(obs, self.policy(obs).deterministic()).mean()
+        view = now(batch)
+        return -self.first_q(view, self.policy(view).deterministic()).mean()
 
     def get_numbers(self) -> dict[str, Any]:
         return super().get_numbers() | {"actor_loss": float(self.actor_loss)}

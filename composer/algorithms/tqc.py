@@ -6,6 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from composer.algorithms._sequences import after_slow, now
 from composer.algorithms._soft import SoftActorCritic, SoftConfig
 from composer.algorithms._targets import goals
 from composer.algorithms.base import Batch
@@ -56,12 +57,12 @@ class TQC(SoftActorCritic[TQCConfig]):
 
     def critic_loss(self, batch: Batch, alpha: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The quantile Huber loss, mean over everything (eq. 8 and 14)."""
-        after = self.drawn_after(batch)
-        quantiles = self.target_q(batch[Columns.NEXT_OBS], after.actions)
+        drawn = self.drawn_after(batch)
+        quantiles = self.target_q(after_slow(batch), drawn.actions)
         lower = truncated(quantiles, self.config.top_quantiles_to_drop_per_net)
-        goal = goals(lower + alpha * after.entropies, batch)  # (B, kept)
+        goal = goals(lower + alpha * drawn.entropies, batch)  # (B, kept)
         actions = self.parts.normalised(batch[Columns.ACTIONS])
-        q = self.q(batch[Columns.OBS], actions)  # (n_critics, B, quantiles)
+        q = self.q(now(batch), actions)  # (n_critics, B, quantiles)
         self.errors = (q.mean(-1) - goal.mean(-1)).detach().abs().mean(0)
         each = quantile_huber(q, goal).mean(0)
         return (batch[Columns.WEIGHTS] * each).mean(), q.detach(), goal

@@ -162,10 +162,10 @@ class Blueprint(Config):
         return cls.parse(data, "blueprint")
 
     @property
-    def max_seq_len(self) -> int:
-        """Steps of the sequences that memories are trained on: of several the least, of none 1."""
+    def max_seq_len(self) -> int | None:
+        """Steps of the sequences that memories are trained on: of several the least."""
         memories = (node.memory for node in self.nodes if isinstance(node, MemoryNode))
-        return min((memory.max_seq_len for memory in memories), default=1)
+        return min((memory.max_seq_len for memory in memories), default=None)
 
     def build(
         self,
@@ -260,7 +260,7 @@ class Blueprint(Config):
                 for node in auxiliary
             },
             distribution=distribution,
-            max_seq_len=self.max_seq_len,
+            max_seq_len=self.max_seq_len or 1,
             targets=self.targets,
             dropped=self.non_inference_parts,
             inference_only=inference_only,

@@ -48,7 +48,7 @@ class Trial:
     parts: tuple[ModulePart, ...]
     drops: tuple[str, ...]
     """What its inference-only form goes without."""
-    max_seq_len: int
+    max_seq_len: int | None
     """Steps of the sequences that it is trained on; 1 without a memory."""
 
 
@@ -84,7 +84,7 @@ def try_module(
     parts = (
         ModulePart(name, type(part).__name__, _size(part)) for name, part in module.named_children()
     )
-    max_seq_len = module.max_seq_len if module.is_stateful else 1
+    max_seq_len = module.max_seq_len if module.is_stateful else None
     return Trial(_size(module), tuple(parts), drops, max_seq_len)
 
 

@@ -20,7 +20,7 @@ from composer.spaces import Nested, to_tensors
 from composer.training.base import Driver, Iteration
 from composer.training.collector import Collector
 from composer.training.intrinsic import pay_transitions
-from composer.training.replay import Replay
+from composer.training.replay import Replay, Sequences
 
 
 def build(
@@ -60,6 +60,8 @@ class OffPolicyDriver(Driver):
             self.actions,
             training_reward,
         )
+        length = module.max_seq_len if module.is_stateful else None
+        self.draws_at_once = -(-config.batch_size // (length or 1))
         self.replay = Replay(
             envs.single_observation_space,
             envs.num_envs,
@@ -67,6 +69,7 @@ class OffPolicyDriver(Driver):
             gamma=config.gamma,
             n_step=config.n_step,
             prioritised=config.replay.prioritised,
+            sequences=Sequences(length, config.replay.burn_in) if length else None,
             steps=config.rollout_steps,
         )
         self.normalises = bool(running_norms(module))
@@ -104,12 +107,13 @@ class OffPolicyDriver(Driver):
             progress: Fraction of the environment steps done, in [0, 1].
         """
         device = self.module.device
-        batch = self.replay.sample(self.config.batch_size, self.draws, progress, device)
+        batch = self.replay.sample(self.draws_at_once, self.draws, progress, device)
         batch, paid = pay_transitions(self.module, batch)
         with self.module.learning(self.draws):
             metrics = self.algorithm.update(batch)
         metrics |= {name: float(value) for name, value in paid.items()}
-        self.replay.update_priorities(batch[Columns.INDICES], self.algorithm.errors)
+        counted = batch.get(Columns.LOSS_MASK)
+        self.replay.update_priorities(batch[Columns.INDICES], self.algorithm.errors, counted)
         return metrics
 
     def get_tensors(self) -> dict[str, Tensor]:

@@ -19,16 +19,26 @@ from composer.training.replay.ring import Ring
 
 AT_BOTH_ENDS = {Columns.OBS: Columns.NEXT_OBS, Columns.ACTION_MASK: Columns.NEXT_ACTION_MASK}
 """Columns that a transition has at both of its ends."""
+MAX_SHARE = 0.9
+"""η: of the largest error in a sequence's priority."""
 
 
 @dataclass(frozen=True)
 class Sequences:
-    """Transitions that are drawn as stretches of a row (Kapturowski et al., 2019, sec. 2.3)."""
+    """Transitions that are drawn as stretches of a row (Kapturowski et al., 2019, sec. 2.3).
+
+    One begins at each `length`-th step, so that each step is learnt from in one of them.
+    """
 
     length: int
     """Steps that are learnt from."""
     burn_in: int = 0
     """Steps before them, from which a memory only gets its state."""
+
+    @property
+    def steps(self) -> int:
+        """Of both."""
+        return self.burn_in + self.length
 
 
 class Replay:
@@ -41,7 +51,8 @@ class Replay:
     until the first of them is overwritten.
 
     Rows are contiguous in time, with the dummy steps in them, so sequences are cut from them as
-    transitions are: a sequence is drawn by the first step that is learnt from, and it is all there.
+    transitions are. A sequence is drawn by its first step, where the state of a memory is kept, and
+    it is all there.
 
     Args:
         observation_space: Of a single environment.
@@ -71,12 +82,14 @@ class Replay:
     ) -> None:
         length = capacity // num_envs
         self.sequences = sequences
-        self.before = sequences.burn_in if sequences else 0
-        self.after = n_step + (sequences.length - 1 if sequences else 0)
-        if length < self.before + self.after + BESIDE:
-            of = f", in sequences of {self.before} + {sequences.length}" if sequences else ""
+        self.after = n_step + (sequences.steps - 1 if sequences else 0)
+        self.every = sequences.length if sequences else 1
+        if length < self.after + self.every - 1 + BESIDE:  # one begins among any so many steps
+            of = ""
+            if sequences:
+                of = f", in sequences of {sequences.burn_in} + {sequences.length}"
             raise ValueError(f"rows of {length} steps are too short for returns of {n_step}{of}")
-        self.ring = Ring(observation_space, num_envs, length)
+        self.ring = Ring(observation_space, num_envs, length, self.every)
         self.steps = steps
         self.gammas = (gamma ** np.arange(n_step + 1)).astype(np.float32)
         self.n_step = n_step
@@ -94,15 +107,14 @@ class Replay:
 
     @property
     def open(self) -> tuple[int, int]:
-        """The times, from and before, at which transitions begin that may be sampled."""
-        first = self.ring.start + self.before
-        return first, max(first, self.ring.end - self.after)
+        """The times, from and before, at which begins what may be sampled."""
+        return self.ring.start, max(self.ring.start, self.ring.end - self.after)
 
     def write_observation(
         self, t: int, obs: Nested, is_first: np.ndarray, memory: Carried = NOTHING
     ) -> None:
-        """What was seen, `(N, …)`; written again until it was acted on. No state is kept."""
-        self.ring.write_observation(obs, is_first)
+        """What was seen, `(N, …)`; written again until it was acted on."""
+        self.ring.write_observation(obs, is_first, memory)
 
     def write_action(self, t: int, step: Step, action_mask: Nested = None) -> None:
         """What the module did there."""
@@ -120,7 +132,7 @@ class Replay:
         start, end = self.open
         self.ring.write_outcome(rewards, terminated, truncated, counted)
         new_start, new_end = self.open
-        self.size += self._counted(end, new_end) - self._counted(start, new_start)
+        self.size += self._number(end, new_end) - self._number(start, new_start)
 
     def latest(self, steps: int) -> Nested:
         """What was seen at the last steps of each environment, dummy steps left out, `(B, …)`."""
@@ -128,9 +140,14 @@ class Replay:
         indices = self.ring.flat(np.arange(max(0, end - steps), end))
         return self.ring.take(Columns.OBS, indices[self._is_counted(indices)])
 
-    def _counted(self, start: int, end: int) -> int:
-        slots = np.arange(start, end) % self.ring.length
-        return int(np.count_nonzero(self.ring.outcomes[Columns.LOSS_MASK][:, slots]))
+    def _number(self, start: int, end: int) -> int:
+        """How much begins at some times that counts."""
+        return int(np.count_nonzero(self._counts(self._beginnings(start, end))))
+
+    def _beginnings(self, start: int, end: int) -> np.ndarray:
+        """Flat indices of where transitions or sequences begin."""
+        first = -(-start // self.every) * self.every
+        return self.ring.flat(np.arange(first, end, self.every))
 
     def sample(
         self,
@@ -170,42 +187,61 @@ class Replay:
         on_cpu = torch.device(device).type == "cpu"
         return tensors if on_cpu else map_structure(lambda leaf: leaf.to(device), tensors)
 
-    def update_priorities(self, indices: Tensor, errors: Tensor) -> None:
+    def update_priorities(
+        self, indices: Tensor, errors: Tensor, counted: Tensor | None = None
+    ) -> None:
         """Gives the transitions of a batch the priorities of their errors, `(B,)` of any sign.
 
         Uniform replay has none to change.
 
+        Args:
+            indices: Of what was drawn, `(B,)`.
+            errors: Of sequences those of the steps that count, one sequence after the other.
+            counted: Which steps these are, `(B, T)`: a sequence's error is a mix of the largest
+                and the mean.
+
         Raises:
             TrainingError: An error is not finite.
         """
-        if self.priorities is not None:
-            self.priorities.update(indices.cpu().numpy(), errors.detach().cpu().numpy())
+        if self.priorities is None:
+            return
+        found = errors.detach().cpu().numpy()
+        if counted is not None:
+            found = _of_sequences(np.abs(found), counted.cpu().numpy())
+        self.priorities.update(indices.cpu().numpy(), found)
 
     def _uniform(self, batch_size: int, generator: torch.Generator) -> np.ndarray:
-        """Flat indices of steps that count, each as likely; what else is drawn is left out."""
+        """Flat indices of what counts, each as likely; what else is drawn is left out."""
         found = np.empty(0, np.int64)
         while len(found) < batch_size:
             lacking = batch_size - len(found)
             drawn = self._draw(lacking + lacking // 8, generator)
-            found = np.concatenate([found, drawn[self._is_counted(drawn)]])
+            found = np.concatenate([found, drawn[self._counts(drawn)]])
         return found[:batch_size]
+
+    def _counts(self, indices: np.ndarray) -> np.ndarray:
+        """Whether there is something to learn from transitions, or sequences."""
+        if self.sequences is None:
+            return self._is_counted(indices)
+        learnt = np.arange(self.sequences.burn_in, self.sequences.steps)
+        return np.any(self._is_counted(self.ring.ahead(indices[:, None], learnt)), axis=1)
 
     def _is_counted(self, indices: np.ndarray) -> np.ndarray:
         return self.ring.outcomes_at(indices)[Columns.LOSS_MASK]
 
     def _draw(self, size: int, generator: torch.Generator) -> np.ndarray:
-        start, end = self.open
-        draws = torch.randint((end - start) * self.ring.num_envs, (size,), generator=generator)
-        rows, times = np.divmod(draws.numpy(), end - start)
-        return rows * self.ring.length + (start + times) % self.ring.length
+        first, end = (-(-time // self.every) for time in self.open)
+        draws = torch.randint((end - first) * self.ring.num_envs, (size,), generator=generator)
+        rows, places = np.divmod(draws.numpy(), end - first)
+        return rows * self.ring.length + (first + places) * self.every % self.ring.length
 
     def _enter(self, priorities: Priorities) -> None:
-        """Lays the steps written since the last batch into the priorities, all at once."""
+        """Lays what was written since the last batch into the priorities, all at once."""
         (old_start, old_end), (start, end) = self.entered, self.open
-        gone = self.ring.flat(np.arange(old_start, min(start, old_end)))
-        new = self.ring.flat(np.arange(max(old_end, start), end))
+        gone = self._beginnings(old_start, min(start, old_end))
+        new = self._beginnings(max(old_end, start), end)
         priorities.enter(gone, np.zeros(len(gone), np.bool_))
-        priorities.enter(new, self._is_counted(new))
+        priorities.enter(new, self._counts(new))
         self.entered = start, end
 
     def _transitions(self, indices: np.ndarray) -> dict[str, Nested]:
@@ -224,28 +260,38 @@ class Replay:
         return columns
 
     def _stretches(self, firsts: np.ndarray) -> dict[str, Nested]:
-        """Sequences by the first step that is learnt from.
+        """Sequences by their first steps.
 
         Returns:
             For T = burn-in + length steps: `actions`, `rewards`, `terminateds`, `discounts` as of
             transitions, `(B, T)`; `loss_mask`, False in the burn-in and at dummy steps; and
             `next_index` int64, where on the time axis of the observations the transition ends.
-            There are n more of them: `obs`, `action_mask`, and `is_first`, `(B, T + n)`.
+            There are n more of them: `obs`, `action_mask`, and `is_first`, `(B, T + n)`. For a
+            memory also `state_in` `(B, …)` of the first step, `prev_actions` and `prev_rewards`,
+            `(B, T + n)`.
         """
         assert self.sequences is not None
-        offsets = np.arange(-self.before, self.after + 1)
+        offsets = np.arange(self.after + 1)
         seen = self.ring.ahead(firsts[:, None], offsets)  # (B, T + n)
-        steps = seen[:, : self.before + self.sequences.length]  # (B, T)
+        steps = seen[:, : self.sequences.steps]  # (B, T)
+        before = self.ring.ahead(seen, -1)
         rewards, terminated, taken = self._returns(steps)
+        learnt = offsets[: self.sequences.steps] >= self.sequences.burn_in
         columns = {
             Columns.ACTIONS: self.ring.take(Columns.ACTIONS, steps),
             Columns.REWARDS: rewards,
             Columns.TERMINATEDS: terminated,
             Columns.DISCOUNTS: self.gammas.take(taken),
-            Columns.LOSS_MASK: self._is_counted(steps) & (offsets >= 0)[: steps.shape[1]],
+            Columns.LOSS_MASK: self._is_counted(steps) & learnt,
             Columns.NEXT_INDEX: np.arange(steps.shape[1]) + taken,
-            Columns.IS_FIRST: ~self._is_counted(self.ring.ahead(seen, -1)),
+            Columns.IS_FIRST: ~self._is_counted(before),
         }
+        if Columns.STATE_IN in self.ring.storage.arrays:
+            columns |= {
+                Columns.STATE_IN: self.ring.states_at(firsts),
+                Columns.PREV_ACTIONS: self.ring.take(Columns.ACTIONS, before),
+                Columns.PREV_REWARDS: self.ring.outcomes_at(before)[Columns.REWARDS].copy(),
+            }
         for column in AT_BOTH_ENDS:
             if column in self.ring.storage.arrays:
                 columns[column] = self.ring.take(column, seen)
@@ -287,8 +333,15 @@ class Replay:
             CheckpointError: It was kept for other environments, or for longer or shorter rows.
         """
         self.ring.set_state(tensors, numbers["ring"])
-        self.size, self.entered = self._counted(*self.open), (0, 0)
+        self.size, self.entered = self._number(*self.open), (0, 0)
         if self.priorities is not None and numbers["priorities"] is not None:
             self.priorities.set_state(tensors, numbers["priorities"])
             start, end = numbers["entered"]
             self.entered = start, end
+
+
+def _of_sequences(errors: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    """η max + (1 - η) mean of the errors of each (Kapturowski et al., 2019, sec. 2.3)."""
+    laid = np.zeros(counted.shape, errors.dtype)
+    laid[counted] = errors
+    return MAX_SHARE * laid.max(1) + (1.0 - MAX_SHARE) * laid.sum(1) / counted.sum(1)

@@ -12,6 +12,7 @@ from composer.columns import Columns
 from composer.errors import CheckpointError
 from composer.module.step import Step
 from composer.spaces import Nested, leaves, map_structure
+from composer.training.carried import NOTHING, Carried
 from composer.training.storage import Storage, lay_first
 
 OUTCOME = np.dtype(
@@ -38,11 +39,16 @@ class Ring:
         observation_space: Of a single environment.
         num_envs: N.
         length: L.
+        state_every: A memory's state is kept at each so many-th step, `(N, ⌈L / state_every⌉, …)`.
     """
 
-    def __init__(self, observation_space: gym.Space, num_envs: int, length: int) -> None:
+    def __init__(
+        self, observation_space: gym.Space, num_envs: int, length: int, state_every: int = 1
+    ) -> None:
         self.num_envs = num_envs
         self.length = length
+        self.state_every = state_every
+        self.states = -(-length // state_every)
         self.end = 0
         """Time of the next step; those before it are whole."""
         self.outcomes = np.zeros((num_envs, length), OUTCOME)
@@ -54,11 +60,16 @@ class Ring:
         """Time of the oldest step that is kept; the slot of the next one counts as overwritten."""
         return max(0, self.end - self.length + 1)
 
-    def write_observation(self, obs: Nested, is_first: np.ndarray) -> None:
-        """What was seen at the next step, `(N, …)`."""
+    def write_observation(
+        self, obs: Nested, is_first: np.ndarray, memory: Carried = NOTHING
+    ) -> None:
+        """What was seen at the next step, `(N, …)`, and what a memory knew of before."""
         if self.end and is_first.any():
             self._cut(is_first)
         self._write(Columns.OBS, obs)
+        if Columns.STATE_IN in memory and self.end % self.state_every == 0:
+            place = self.end // self.state_every % self.states
+            self.storage.write(Columns.STATE_IN, place, memory[Columns.STATE_IN], self.states)
 
     def write_action(self, step: Step, action_mask: Nested) -> None:
         """What the module did there."""
@@ -97,6 +108,13 @@ class Ring:
     def outcomes_at(self, indices: np.ndarray) -> np.ndarray:
         """Outcomes, of dtype `OUTCOME`, at flat indices of any shape."""
         return self.outcomes.reshape(-1).take(indices)
+
+    def states_at(self, indices: np.ndarray) -> Nested:
+        """Copies of the states at flat indices of steps at which they are kept."""
+        rows, slots = np.divmod(indices, self.length)
+        times = self.end - 1 - (self.end - 1 - slots) % self.length
+        places = rows * self.states + times // self.state_every % self.states
+        return self.take(Columns.STATE_IN, places)
 
     def take(self, column: str, indices: np.ndarray) -> Nested:
         """Copies of a column's steps at flat indices of any shape, `(*indices.shape, …)`."""
@@ -138,7 +156,8 @@ class Ring:
         for name, values in self._by_name().items():
             lay_first(values, tensors[f"{name}/0"].numpy())
         for column, names in numbers["columns"].items():
-            self.storage.load(column, _loaded(names, tensors), self.length)
+            length = self.states if column == Columns.STATE_IN else self.length
+            self.storage.load(column, _loaded(names, tensors), length)
 
 
 def _named(tree: Nested, name: str) -> Any:
