@@ -7,6 +7,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 from hypothesis import given, settings
 from torch import nn
@@ -347,3 +348,26 @@ def test_without_hypothesis_the_strategies_name_the_extra(monkeypatch):
     monkeypatch.delitem(sys.modules, "composer.testing.strategies")
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'rl-composer\[testing\]'"):
         importlib.import_module("composer.testing.strategies")
+
+
+def test_a_vector_is_shown_in_part():
+    env = testing.PartlyObserved(gym.make("CartPole-v1"), [0, 2])
+    whole = env.unwrapped.observation_space
+    assert env.observation_space == spaces.Box(whole.low[[0, 2]], whole.high[[0, 2]])
+    env.reset(seed=0)
+    obs, *_ = env.step(1)
+    np.testing.assert_allclose(obs, np.array(env.unwrapped.state)[[0, 2]], rtol=1e-6)
+    assert obs in env.observation_space
+
+
+@pytest.mark.parametrize(
+    ("env_id", "entries", "error"),
+    [
+        ("CartPole-v1", [4], ValueError),
+        ("CartPole-v1", [], ValueError),
+        ("Taxi-v3", [0], TypeError),
+    ],
+)
+def test_entries_that_are_not_there_are_refused(env_id, entries, error):
+    with pytest.raises(error, match="entries are"):
+        testing.PartlyObserved(gym.make(env_id), entries)

@@ -48,7 +48,7 @@ from composer.testing.conformance import check_distribution, check_encoder
 from composer.testing.control import Chain, JointReach, Lock, Reach1D, ReachTruncated
 from composer.testing.masked import MaskedBandit
 from composer.testing.probes import Counter, CounterVector, Raises
-from composer.testing.remembering import Recall, TMaze
+from composer.testing.remembering import PartlyObserved, Recall, TMaze
 
 __all__ = [
     "PROBLEMS",
@@ -66,6 +66,7 @@ __all__ = [
     "MaskedBandit",
     "MultiBinaryBandit",
     "MultiDiscreteBandit",
+    "PartlyObserved",
     "Raises",
     "Reach1D",
     "ReachTruncated",

@@ -1,5 +1,6 @@
 """Tiny environments that cannot be solved by what is seen at the moment."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -83,3 +84,26 @@ class TMaze(gym.Env[np.ndarray, np.int64]):
         self.place = min(self.length, self.place + (turn == 0))
         late = self.steps == 2 * self.length and not ended
         return self._observation(), float(right), ended, late, {}
+
+
+class PartlyObserved(gym.ObservationWrapper[np.ndarray, Any, np.ndarray]):
+    """Shows some entries of a vector: of CartPole `[0, 2]` are the places without the velocities.
+
+    Args:
+        env: Observes a Box `(n,)`.
+        entries: Which of the n, in the order in which they are shown.
+    """
+
+    def __init__(self, env: gym.Env[np.ndarray, Any], entries: Sequence[int]) -> None:
+        super().__init__(env)
+        whole = env.observation_space
+        if not isinstance(whole, spaces.Box) or len(whole.shape) != 1:
+            raise TypeError(f"entries are of a vector, and the environment observes {whole}")
+        if not entries or not all(0 <= entry < whole.shape[0] for entry in entries):
+            raise ValueError(f"entries are some of 0 to {whole.shape[0] - 1}, not {[*entries]}")
+        self.entries = [*entries]
+        low, high = whole.low[self.entries], whole.high[self.entries]
+        self.observation_space = spaces.Box(low, high, dtype=whole.dtype.type)
+
+    def observation(self, observation: np.ndarray) -> np.ndarray:
+        return observation[self.entries]
