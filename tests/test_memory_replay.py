@@ -8,7 +8,7 @@ import pytest
 import torch
 from experiments import experiment, trainer_of
 
-from composer.algorithms._sequences import after, after_slow, now, unrolled
+from composer.algorithms._sequences import after, after_slow, now, unrolled, with_next
 from composer.algorithms.dqn import DQNConfig
 from composer.columns import Columns
 from composer.errors import ComposerError
@@ -25,7 +25,7 @@ EPISODES = ("Recall", "TMaze", "ReachTruncated")
 
 
 def wanted(algorithm="dqn", problem=None, kind="lstm", memory=None, model=None, **settings):
-    """Rows of 60 steps of 2 environments, in sequences of 4, of episodes that end on the way."""
+    """Rows of 61 steps of 2 environments, in sequences of 4, of episodes that end on the way."""
     problem = problem or ENVS[algorithm]
     small = {
         "type": algorithm,
@@ -33,7 +33,7 @@ def wanted(algorithm="dqn", problem=None, kind="lstm", memory=None, model=None, 
         "rollout_steps": 5,
         "batch_size": 24,
         "train_ratio": 0.2,
-        "replay": {"capacity": 120, **settings.pop("replay", {})},
+        "replay": {"capacity": 122, **settings.pop("replay", {})},
     }
     own = {"hidden_size": 4, "max_seq_len": 4, **(memory or {})} if kind != "none" else {}
     composed = {"encoder": {"hidden": [8]}, "memory": {"type": kind, **own}}
@@ -129,6 +129,38 @@ def test_goals_are_those_of_what_was_said_at_the_end_of_each_transition(problem)
     torch.testing.assert_close(q, taken.mean())
     torch.testing.assert_close(error, (taken - wanted_goal).abs().mean())
     torch.testing.assert_close(loss.detach(), (taken - wanted_goal).square().mean())
+
+
+def at(driver, column, places):
+    """A column of the replay at the rows and times of transitions, kept since they happened."""
+    rows, times = places
+    return torch.from_numpy(driver.replay.ring.storage.arrays[column][rows, times % 61])
+
+
+def test_masks_are_those_of_both_ends_of_each_transition():
+    with driver_of(wanted("dqn", "MaskedBandit", n_step=2)) as driver:
+        recorded(driver, 50)
+        batch, here, there = drawn(driver)
+        found = unrolled(driver.module, batch, 0)
+        masks = found[Columns.ACTION_MASK], found[Columns.NEXT_ACTION_MASK]
+        for mask, places in zip(masks, (here, there), strict=True):
+            torch.testing.assert_close(mask, at(driver, Columns.ACTION_MASK, places))
+    assert not torch.equal(*masks)
+
+
+def test_auxiliary_losses_see_what_followed_each_step():
+    with driver_of(wanted("td3", "ReachTruncated")) as driver:
+        recorded(driver, 50)
+        batch, here, there = drawn(driver)
+        found = with_next(batch)
+        counted = batch[Columns.LOSS_MASK]
+        for column, places in ((Columns.OBS, here), (Columns.NEXT_OBS, there)):
+            torch.testing.assert_close(found[column][counted], at(driver, Columns.OBS, places))
+    assert (
+        found[Columns.OBS].shape
+        == found[Columns.NEXT_OBS].shape
+        == (24, 4, *batch["obs"].shape[2:])
+    )
 
 
 @pytest.mark.parametrize("algorithm", ["sac", "td3", "tqc"])
@@ -248,17 +280,17 @@ def test_a_new_trainer_goes_on_from_a_checkpoint_as_the_old_one_does(tmp_path, a
 
 
 @pytest.mark.parametrize("algorithm", ENVS)
-def test_an_update_moves_memories_and_their_copies(algorithm):
-    with trainer_of(wanted(algorithm, **({"tau": 0.5} if algorithm != "dqn" else {}))) as trainer:
+@each_kind
+def test_an_update_moves_memories_and_their_copies(kind, algorithm):
+    settings = {"target_update_every": 2} if algorithm == "dqn" else {"tau": 0.5}
+    with trainer_of(wanted(algorithm, kind=kind, **settings)) as trainer:
         before = {k: v.clone() for k, v in trainer.module.state_dict().items()}
         for _ in range(20):
             trainer.step()
         moved = {k for k, v in trainer.module.state_dict().items() if not torch.equal(v, before[k])}
     memories = {name for name in before if ".memory." in name and "target." not in name}
     assert memories <= moved
-    assert any(name.startswith("target.") and ".memory." in name for name in moved) or (
-        algorithm == "dqn"
-    )
+    assert any(name.startswith("target.") and ".memory." in name for name in moved)
 
 
 OWN_Q = {"type": "custom", "path": "test_memory_training.OwnQ", "config": {"max_seq_len": 4}}
@@ -291,6 +323,9 @@ def test_a_hand_written_memory_learns_from_a_replay():
         for _ in range(30):
             metrics = trainer.step().metrics
         assert not torch.equal(weights, trainer.module.cells.weight_hh_l0)
+        batch = trainer.driver.replay.sample(4, trainer.driver.draws)
+        state = now(unrolled(trainer.module, batch, 2)).columns[Columns.STATE_IN]
+        assert not any(leaf.requires_grad for leaf in state.values())
     assert np.isfinite(metrics["train/loss"])
 
 
