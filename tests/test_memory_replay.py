@@ -8,7 +8,8 @@ import pytest
 import torch
 from experiments import experiment, trainer_of
 
-from composer.algorithms._sequences import after, after_slow, now, unrolled, with_next
+from composer.algorithms._sequences import View, after, after_slow, now, unrolled, with_next
+from composer.algorithms.base import OffPolicyConfig
 from composer.algorithms.dqn import DQNConfig
 from composer.columns import Columns
 from composer.errors import ComposerError
@@ -329,14 +330,121 @@ def test_a_hand_written_memory_learns_from_a_replay():
     assert np.isfinite(metrics["train/loss"])
 
 
+@pytest.mark.parametrize("algorithm", ["sac", "td3"])
+def test_a_hand_written_memory_of_policy_and_critics_learns_from_a_replay(algorithm):
+    name, inputs = ("OwnActorCritic", 2) if algorithm == "sac" else ("OwnDeterministic", 1)
+    path = f"test_memory_training.{name}"
+    model = {"type": "custom", "path": path, "config": {"max_seq_len": 4, "inputs": inputs}}
+    made = wanted(algorithm, "ReachTruncated", model=model, replay={"burn_in": 2}, n_step=2)
+    made.require_model()
+    with trainer_of(made) as trainer:
+        weights = trainer.module.cells.weight_hh_l0.clone()
+        for _ in range(16):
+            metrics = trainer.step().metrics
+        assert not torch.equal(weights, trainer.module.cells.weight_hh_l0)
+    assert np.isfinite([metrics["train/critic_loss"], metrics["train/auxiliary/change"]]).all()
+
+
+def test_what_is_drawn_where_transitions_end_together_is_the_same():
+    """Of 2 sequences of 3 steps four states, of which three are one step."""
+    columns = {Columns.IS_FIRST: torch.zeros(2, 3, dtype=torch.bool)}
+    view = View(columns, torch.tensor([2, 5, 2, 2]))
+    drawn = torch.tensor([[1.0], [2.0], [3.0], [4.0]])
+    assert view.alike(drawn).flatten().tolist() == [1, 2, 1, 1]
+    laid = view.lay(view.alike(drawn)).flatten().tolist()
+    assert laid == [0, 0, 1, 0, 0, 2]
+
+
+@pytest.mark.parametrize("algorithm", ["sac", "td3"])
+def test_goals_are_those_of_the_copies_where_each_transition_ends(algorithm):
+    """Transition by transition: other copies, bursts, weights, n-step returns."""
+    quiet = {"alpha": 0.0} if algorithm == "sac" else {"policy_noise": 0.0}
+    made = wanted(algorithm, "ReachTruncated", replay={"burn_in": 2}, n_step=2, gamma=0.5, **quiet)
+    with driver_of(made) as driver:
+        recorded(driver, 50)
+        module, learner = driver.module, driver.algorithm
+        with torch.no_grad():
+            for weight in module.target.parameters():
+                weight += 0.3 * torch.randn_like(weight)
+        batch, *_ = drawn(driver, 6)
+        batch[Columns.WEIGHTS] = torch.rand(6)
+        found = unrolled(module, batch, 2)
+        if algorithm == "sac":  # the same actions are asked about again
+            given, choose = [], learner.draw
+            learner.draw = lambda policy: given.append(choose(policy)) or given[-1]
+            loss, q, goal = learner.critic_loss(found, torch.zeros(1))
+            actions = after(found).alike(given[0].actions)
+        else:
+            loss, q, goal = learner.critic_loss(found)
+            actions = learner.target_policy(after_slow(found)).deterministic()
+        counted, ends = batch[Columns.LOSS_MASK].nonzero(), batch[Columns.NEXT_INDEX]
+        differences = []
+        for m, (row, step) in enumerate(counted.tolist()):
+            one = {
+                name: batch[name][row : row + 1]
+                for name in (Columns.OBS, Columns.IS_FIRST)
+            } | {Columns.STATE_IN: leaves_of(batch[Columns.STATE_IN], row)}  # fmt: skip
+            end = int(ends[row, step])
+            seen = {name: v[:, : end + 1] for name, v in one.items() if name != Columns.STATE_IN}
+            acts = torch.zeros(1, end + 1, actions.shape[-1])
+            acts[0, end] = actions[m].detach()
+            asked = {**seen, Columns.STATE_IN: one[Columns.STATE_IN], Columns.ACTIONS: acts}
+            ahead = module.forward_target(asked)[Columns.QF_PREDS][:, 0, end].amin()
+            alive = 1.0 - batch[Columns.TERMINATEDS][row, step].float()
+            best = batch[Columns.REWARDS][row, step]
+            best = best + batch[Columns.DISCOUNTS][row, step] * alive * ahead
+            torch.testing.assert_close(goal[m], best.reshape(goal[m].shape), atol=1e-5, rtol=1e-4)
+            differences.append(q[:, m].squeeze() - best)
+        scale = 0.5 if algorithm == "sac" else 1.0
+        squares = scale * torch.stack(differences).square()  # (M, critics)
+        weights = batch[Columns.WEIGHTS][counted[:, 0]].unsqueeze(1)
+    torch.testing.assert_close(loss.detach(), (weights * squares).mean(0).sum())
+
+
+def leaves_of(states, row):
+    return {t: {k: v[row : row + 1] for k, v in own.items()} for t, own in states.items()}
+
+
+def test_a_resumed_target_moves_as_often_as_is_now_said(tmp_path):
+    with trainer_of(wanted(target_update_every=2)) as trainer:
+        for _ in range(20):
+            trainer.step()
+        trainer.save(tmp_path / "saved")
+    with trainer_of(wanted(target_update_every=10)) as other:
+        other.restore(tmp_path / "saved")
+        learner, moved = other.driver.algorithm, 0
+        for _ in range(15):
+            before = other.module.target["q"].state_dict()
+            before = {k: v.clone() for k, v in before.items()}
+            other.step()
+            after_it = other.module.target["q"].state_dict()
+            moved += any(not torch.equal(v, before[k]) for k, v in after_it.items())
+        assert moved in (2, 3)
+        assert learner.updates - learner.moved_at < 20
+
+
+def test_what_is_drawn_after_a_longer_burn_in_was_set_is_all_there(tmp_path):
+    with trainer_of(wanted(replay={"prioritised": {}, "capacity": 600})) as trainer:
+        for _ in range(9):
+            trainer.step()
+        trainer.save(tmp_path / "saved")
+    longer = {"prioritised": {}, "capacity": 600, "burn_in": 9}
+    with trainer_of(wanted(replay=longer, n_step=6)) as other:
+        other.restore(tmp_path / "saved")
+        replay = other.driver.replay
+        batch = replay.sample(400, other.driver.draws)
+        begins = batch[Columns.INDICES].numpy() % replay.ring.length
+        assert begins.max() + replay.after < replay.ring.end
+
+
 # --- what is refused
 
 
 class OfStepsConfig(DQNConfig):
-    """Learns from single steps."""
+    """Learns from single steps, as an algorithm that says nothing of sequences."""
 
     type: Literal["of_steps"] = "of_steps"
-    has_sequences = False
+    has_sequences = OffPolicyConfig.has_sequences
 
 
 def problem_of(made):

@@ -18,7 +18,9 @@ from torch import nn
 
 from composer.cli.main import main
 from composer.columns import Columns
+from composer.distributions.deterministic import DeterministicConfig
 from composer.distributions.greedy import GreedyDistribution
+from composer.distributions.squashed_gaussian import SquashedGaussianDistribution
 from composer.encoders.base import EncoderConfig
 from composer.errors import ComposerError, ConfigError, ContractError
 from composer.experiment import Experiment
@@ -239,7 +241,7 @@ class Own(RLModule):
         config = EncoderConfig.parse(encoder).resolve(self.observation_space)
         self.encoder = config.build(self.observation_space)
         self.cells = nn.LSTM(8, 8, batch_first=True)
-        self.policy = nn.Linear(8, int(self.action_space.n))
+        self.policy = nn.Linear(8, self.model_config.get("inputs") or int(self.action_space.n))
         self.value = nn.Linear(8, 1)
 
     def get_initial_state(self, batch_size=1):
@@ -297,6 +299,52 @@ class OwnQ(Own):
 
     def forward_target(self, batch):
         return {Columns.QF_PREDS: self.copied(self.run(batch)[0])}
+
+
+class OwnActorCritic(Own):
+    """A policy and critics by one memory, which takes sequences alone where it is trained."""
+
+    def setup(self):
+        super().setup()
+        self.critics = nn.ModuleList(nn.Linear(8 + 1, 1) for _ in range(2))
+
+    def get_train_action_dist_cls(self):
+        return SquashedGaussianDistribution
+
+    def _forward_train(self, batch, **kwargs):
+        assert batch[Columns.IS_FIRST].dim() == 2
+        return self._forward(batch)
+
+    def _values(self, critics, batch):
+        assert batch[Columns.PREV_ACTIONS].shape[:2] == batch[Columns.IS_FIRST].shape
+        both = torch.cat([self.run(batch)[0], batch[Columns.ACTIONS]], -1)
+        return {Columns.QF_PREDS: torch.stack([critic(both).squeeze(-1) for critic in critics])}
+
+    def compute_action_values(self, batch):
+        return self._values(self.critics, batch)
+
+    def compute_self_supervised_loss(self, batch, out):
+        change = batch[Columns.NEXT_OBS] - batch[Columns.OBS]
+        return {"change": change[batch[Columns.LOSS_MASK]].square().mean()}
+
+    def make_target_networks(self):
+        self.copied_policy = copy.deepcopy(self.policy)
+        self.copied_critics = copy.deepcopy(self.critics)
+
+    def get_target_network_pairs(self):
+        return [(self.policy, self.copied_policy), (self.critics, self.copied_critics)]
+
+    def forward_target(self, batch):
+        if Columns.ACTIONS in batch:
+            return self._values(self.copied_critics, batch)
+        return {Columns.ACTION_DIST_INPUTS: self.copied_policy(self.run(batch)[0])}
+
+
+class OwnDeterministic(OwnActorCritic):
+    """The same for `td3`."""
+
+    def get_train_action_dist_cls(self):
+        return DeterministicConfig().bind(self.action_space)
 
 
 def own(name="Own", algorithm=None, **config):

@@ -42,6 +42,7 @@ from composer.spaces import (
 class ActorCriticConfig(OffPolicyConfig):
     """Hyperparameters of a policy and critics that learn from a replay."""
 
+    has_sequences = True
     critic_trains_shared = True
     head_fields = ("n_critics",)
 
@@ -130,13 +131,21 @@ class ActorCritic(OffPolicyAlgorithm, Generic[C]):
         self.shares: dict[Tensor, Tensor] = {}
 
     def _example(self) -> View:
-        """One observation, whatever it shows; an episode begins there."""
+        """One observation, whatever it shows; for a memory a sequence of it alone."""
         module = self.module
-        columns = {Columns.OBS: to_tensors(example_of(module.observation_space), module.device)}
-        if module.is_stateful:
-            columns[Columns.STATE_IN] = to_tensors(module.get_initial_state(1), module.device)
-            columns[Columns.IS_FIRST] = torch.ones(1, dtype=torch.bool, device=module.device)
-        return View(columns)
+        obs = to_tensors(example_of(module.observation_space), module.device)
+        if not module.is_stateful:
+            return View({Columns.OBS: obs})
+        begins = torch.ones(1, 1, dtype=torch.bool, device=module.device)
+        columns = {
+            Columns.OBS: _in_time(obs),
+            Columns.STATE_IN: to_tensors(module.get_initial_state(1), module.device),
+            Columns.IS_FIRST: begins,
+            Columns.PREV_ACTIONS: _in_time(module.act(obs, deterministic=True).actions),
+            Columns.PREV_REWARDS: torch.zeros(1, 1, device=module.device),
+            Columns.LOSS_MASK: begins,
+        }
+        return View(columns, torch.zeros(1, dtype=torch.long, device=module.device))
 
     def _parts(self) -> Apart:
         """How actions as they are kept are taken apart, whatever the policy."""
@@ -151,6 +160,7 @@ class ActorCritic(OffPolicyAlgorithm, Generic[C]):
             policy = self.policy(view)
             q = self.q(view, policy.deterministic().detach() if policy.reals else None)
             done = map_structure(Tensor.detach, policy.distribution.deterministic())
+            done = done if view.places is None else _in_time(done)
             batch = {**view.columns, Columns.NEXT_OBS: obs, Columns.ACTIONS: done}
             loss = summed(own_losses(self.module, batch).values())
         outputs = (policy.distribution.inputs, q, torch.as_tensor(loss))
@@ -289,3 +299,8 @@ def _behind(output: Tensor, module: nn.Module) -> dict[str, nn.Parameter]:
 def _rows(values: Tensor) -> Tensor:
     """`(n_critics, B[, n])` → `(n_critics, B, n)`."""
     return values.reshape(*values.shape[:2], -1)
+
+
+def _in_time(tree: Nested) -> Nested:
+    """`(B, …)` → `(B, 1, …)`."""
+    return map_structure(lambda leaf: leaf.unsqueeze(1), tree)

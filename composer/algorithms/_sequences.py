@@ -72,13 +72,24 @@ class View:
 
     def lay(self, values: Tensor) -> Tensor:
         """Values for each state `(M, …)` → for each step of the columns, 0 where none was asked
-        about. Where two transitions end at one step, what one of them has stands for both.
+        about; states that are one step have the same.
         """
         if self.places is None:
             return values
         lead = self.columns[Columns.IS_FIRST].shape
         laid = values.new_zeros(lead.numel(), *values.shape[1:])
         return laid.index_copy(0, self.places, values).unflatten(0, lead)
+
+    def alike(self, values: Tensor) -> Tensor:
+        """What is drawn for each state `(M, …)`, the same for states that are one step: where
+        transitions of several steps end together.
+        """
+        if self.places is None:
+            return values
+        states = torch.arange(len(values), device=values.device)
+        firsts = states.new_full((self.columns[Columns.IS_FIRST].numel(),), len(values))
+        firsts = firsts.scatter_reduce(0, self.places, states, "amin")
+        return values[firsts[self.places]]
 
 
 def now(batch: Mapping[str, Any]) -> View:
@@ -154,8 +165,8 @@ def with_next(batch: Mapping[str, Any]) -> Mapping[str, Any]:
     rows = torch.arange(len(ends), device=ends.device).unsqueeze(1)
     steps = {
         name: map_structure(lambda leaf: leaf[:, : ends.shape[1]], batch[name])
-        for name in (Columns.OBS, *FOR_MEMORY, Columns.ACTIONS, Columns.ACTION_MASK)
-        if name in batch and name != Columns.STATE_IN
+        for name in (Columns.OBS, *FOR_MEMORY[1:], Columns.ACTIONS, Columns.ACTION_MASK)
+        if name in batch
     }
     following = map_structure(lambda leaf: leaf[rows, ends], batch[Columns.OBS])
     kept = {name: batch[name] for name in (Columns.STATE_IN, Columns.LOSS_MASK)}

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
@@ -139,7 +139,10 @@ class SoftActorCritic(ActorCritic[S]):
     def drawn_after(self, batch: Batch) -> Drawn:
         """What the policy would do where the transitions ended, without gradient."""
         with torch.no_grad():
-            return self.draw(self.policy(after(batch), batch.get(Columns.NEXT_ACTION_MASK)))
+            there = after(batch)
+            drawn = self.draw(self.policy(there, batch.get(Columns.NEXT_ACTION_MASK)))
+            actions = None if drawn.actions is None else there.alike(drawn.actions)
+            return replace(drawn, actions=actions, entropies=there.alike(drawn.entropies))
 
     @abstractmethod
     def critic_loss(self, batch: Batch, alpha: Tensor) -> tuple[Tensor, Tensor, Tensor]:

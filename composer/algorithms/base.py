@@ -209,7 +209,6 @@ class OffPolicyConfig(AlgorithmConfig):
 
     driver = "off_policy"
     uses_log_probs = False
-    has_sequences = True
 
     replay: ReplayConfig = ReplayConfig()
     batch_size: Size = 32

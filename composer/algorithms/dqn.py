@@ -16,13 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 from composer.algorithms._auxiliary import own_losses, summed
-from composer.algorithms._sequences import (
-    View,
-    after,
-    after_slow,
-    now,
-    unrolled,
-)
+from composer.algorithms._sequences import View, after, after_slow, now, unrolled
 from composer.algorithms._targets import goals, move_targets
 from composer.algorithms.base import Batch, OffPolicyAlgorithm, OffPolicyConfig
 from composer.apis import APIs, QNetAPI, TargetNetworkAPI
@@ -43,6 +37,7 @@ class DQNConfig(OffPolicyConfig):
 
     type: Literal["dqn"] = "dqn"
 
+    has_sequences = True
     head_fields = ("dueling", "num_atoms", "v_min", "v_max", "noisy")
 
     lr: LearningRate = 5e-4
@@ -64,7 +59,8 @@ class DQNConfig(OffPolicyConfig):
     epsilon_steps: Steps = 10_000
     """Environment steps in which ε, the share of random actions, falls from start to end."""
     target_update_every: Size = 500
-    """Updates for each move of the target network; it moves before a rollout, not amid updates."""
+    """Updates for each move of the target network, which is made before the next rollout; with a
+    `tau` of 1 that is one copy at most, however many updates follow a rollout."""
     tau: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     """How far it moves each time; 1 is a copy."""
 
@@ -126,7 +122,7 @@ class DQN(OffPolicyAlgorithm):
         self.first_places = torch.as_tensor(first_places, device=module.device)
         self.optimiser = Optimiser(config, module)
         self.updates = 0
-        self.moves = 0
+        self.moved_at = 0
         self.errors = torch.zeros(0)
 
     def explore(
@@ -149,12 +145,12 @@ class DQN(OffPolicyAlgorithm):
         return {"epsilon": self.config.epsilon(env_steps)}
 
     def at(self, elapsed: Elapsed) -> None:
-        """Also moves the target: each rollout's updates have one goal, and settle before acting."""
+        """Also moves the target, so that all updates between two rollouts have one goal."""
         self.optimiser.at(elapsed)
-        due = self.updates // self.config.target_update_every
-        if due > self.moves:
-            move_targets(self.targets, 1.0 - (1.0 - self.config.tau) ** (due - self.moves))
-            self.moves = due
+        every = self.config.target_update_every
+        if moves := (self.updates - self.moved_at) // every:
+            move_targets(self.targets, 1.0 - (1.0 - self.config.tau) ** moves)
+            self.moved_at += moves * every
 
     def update(self, batch: Batch) -> dict[str, float]:
         self.module.resample_noise(0, 1, self.generator)
@@ -234,10 +230,10 @@ class DQN(OffPolicyAlgorithm):
         self.optimiser.set_tensors(tensors)
 
     def get_numbers(self) -> dict[str, Any]:
-        return {"updates": self.updates, "moves": self.moves}
+        return {"updates": self.updates, "moved_at": self.moved_at}
 
     def set_numbers(self, numbers: Mapping[str, Any]) -> None:
-        self.updates, self.moves = numbers["updates"], numbers["moves"]
+        self.updates, self.moved_at = numbers["updates"], numbers["moved_at"]
 
 
 def _picked(out: Mapping[str, Tensor], view: View) -> dict[str, Tensor]:

@@ -101,10 +101,11 @@ class TD3(ActorCritic[TD3Config]):
     def smoothed(self, batch: Batch) -> Tensor:
         """The target policy's actions where the transitions ended, and clipped noise, `(B, A)`."""
         config = self.config
-        actions = self.target_policy(after_slow(batch)).deterministic()
+        there = after_slow(batch)
+        actions = self.target_policy(there).deterministic()
         noise = torch.empty_like(actions).normal_(generator=self.generator)
         noise = (config.policy_noise * noise).clamp(-config.noise_clip, config.noise_clip)
-        return (actions + noise).clamp(-1.0, 1.0)
+        return there.alike((actions + noise).clamp(-1.0, 1.0))
 
     def policy_loss(self, batch: Batch) -> Tensor:
         """Minus the first critic's value of what the policy does."""

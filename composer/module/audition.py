@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from composer.algorithms.base import AlgorithmConfig
+from composer.algorithms._sequences import FOR_MEMORY
+from composer.algorithms.base import AlgorithmConfig, OffPolicyConfig
 from composer.apis import (
     API,
     ContinuousQAPI,
@@ -113,12 +114,21 @@ class Audition:
             self._take_sequences(state)
         with self.code.telling("computed what the loss needs"):
             self.out = module.forward_train(self.batch)
+            if state and self._burns_in and Columns.STATE_OUT not in self.out:
+                self.refuse(
+                    f"returns no `{Columns.STATE_OUT}` from `forward_train`, and that is what a "
+                    "burn-in is for"
+                )
             asked = {*self.algorithm.required_apis(), *filter(module.offers, OWN)}
             ordered = sorted(asked, key=lambda api: api.label())
             learnt = [CHECKS[api](self).sum() for api in ordered if api in CHECKS]
             loss = sum(term for term in learnt if term.requires_grad)
             if isinstance(loss, Tensor):
                 loss.backward()
+
+    @property
+    def _burns_in(self) -> bool:
+        return isinstance(self.algorithm, OffPolicyConfig) and bool(self.algorithm.replay.burn_in)
 
     def _sequence_problems(self, max_seq_len: Any) -> list[Problem]:
         """The problem of the sequences that a module with a memory is trained on."""
@@ -141,6 +151,11 @@ class Audition:
             Columns.PREV_ACTIONS: steps[Columns.ACTIONS],
             Columns.PREV_REWARDS: is_first.float(),
         }
+
+    @property
+    def seen(self) -> dict[str, Any]:
+        """What networks are asked about: observations, and what a memory takes beside them."""
+        return {name: self.batch[name] for name in (Columns.OBS, *FOR_MEMORY) if name in self.batch}
 
     @functools.cached_property
     def distribution(self) -> Apart:
@@ -240,8 +255,7 @@ def _check_action_values(audition: Audition, method: str = "compute_action_value
     """Values of the actions that were explored, `(n_critics, ROWS, …)`."""
     actions = audition.distribution.normalised(audition.batch[Columns.ACTIONS])
     actions = actions.detach().requires_grad_()  # (ROWS, A)
-    obs = {Columns.OBS: audition.batch[Columns.OBS]}
-    given = getattr(audition.module, method)({**obs, Columns.ACTIONS: actions})
+    given = getattr(audition.module, method)({**audition.seen, Columns.ACTIONS: actions})
     n = sum(choice_counts(audition.module.action_space))
     heads = audition.algorithm.heads().values()
     is_distributional = any(getattr(head, "n_quantiles", 1) > 1 for head in heads)
@@ -311,7 +325,7 @@ def _said_by_targets(audition: Audition) -> list[Tensor]:
     module: Any = audition.module
     required, algorithm, said = audition.algorithm.required_apis(), audition.algorithm, []
     if any(algorithm.heads()[role].acts and role == "policy" for role in algorithm.targets()):
-        given = module.forward_target({Columns.OBS: audition.batch[Columns.OBS]})
+        given = module.forward_target(audition.seen)
         spec = TensorSpec(("*B", audition.out[Columns.ACTION_DIST_INPUTS].shape[-1]))
         audition.require("forward_target", given, action_dist_inputs=spec)
         said.append(given[Columns.ACTION_DIST_INPUTS])

@@ -49,7 +49,7 @@ class Trial:
     drops: tuple[str, ...]
     """What its inference-only form goes without."""
     max_seq_len: int | None
-    """Steps of the sequences that it is trained on; 1 without a memory."""
+    """Steps of the sequences that it is trained on; None without a memory."""
 
 
 def try_module(

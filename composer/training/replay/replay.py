@@ -27,7 +27,8 @@ MAX_SHARE = 0.9
 class Sequences:
     """Transitions that are drawn as stretches of a row (Kapturowski et al., 2019, sec. 2.3).
 
-    One begins at each `length`-th step, so that each step is learnt from in one of them.
+    One begins at each `length`-th step, so that each step after the first `burn_in` is learnt from
+    in one of them.
     """
 
     length: int
@@ -337,7 +338,10 @@ class Replay:
         if self.priorities is not None and numbers["priorities"] is not None:
             self.priorities.set_state(tensors, numbers["priorities"])
             start, end = numbers["entered"]
-            self.entered = start, end
+            last = min(end, self.open[1])  # less where what is drawn has become longer
+            gone = self._beginnings(last, end)
+            self.priorities.enter(gone, np.zeros(len(gone), np.bool_))
+            self.entered = start, last
 
 
 def _of_sequences(errors: np.ndarray, counted: np.ndarray) -> np.ndarray:
