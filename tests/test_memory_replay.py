@@ -434,7 +434,7 @@ def test_what_is_drawn_after_a_longer_burn_in_was_set_is_all_there(tmp_path):
         replay = other.driver.replay
         batch = replay.sample(400, other.driver.draws)
         begins = batch[Columns.INDICES].numpy() % replay.ring.length
-        assert begins.max() + replay.after < replay.ring.end
+        assert begins.max() + replay.reach < replay.ring.end
 
 
 # --- what is refused

@@ -83,9 +83,9 @@ class Replay:
     ) -> None:
         length = capacity // num_envs
         self.sequences = sequences
-        self.after = n_step + (sequences.steps - 1 if sequences else 0)
+        self.reach = n_step + (sequences.steps - 1 if sequences else 0)
         self.every = sequences.length if sequences else 1
-        if length < self.after + self.every - 1 + BESIDE:  # one begins among any so many steps
+        if length < self.reach + self.every - 1 + BESIDE:  # one begins among any so many steps
             of = ""
             if sequences:
                 of = f", in sequences of {sequences.burn_in} + {sequences.length}"
@@ -109,7 +109,7 @@ class Replay:
     @property
     def open(self) -> tuple[int, int]:
         """The times, from and before, at which begins what may be sampled."""
-        return self.ring.start, max(self.ring.start, self.ring.end - self.after)
+        return self.ring.start, max(self.ring.start, self.ring.end - self.reach)
 
     def write_observation(
         self, t: int, obs: Nested, is_first: np.ndarray, memory: Carried = NOTHING
@@ -272,7 +272,7 @@ class Replay:
             `(B, T + n)`.
         """
         assert self.sequences is not None
-        offsets = np.arange(self.after + 1)
+        offsets = np.arange(self.reach + 1)
         seen = self.ring.ahead(firsts[:, None], offsets)  # (B, T + n)
         steps = seen[:, : self.sequences.steps]  # (B, T)
         before = self.ring.ahead(seen, -1)
