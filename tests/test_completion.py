@@ -103,7 +103,7 @@ def offered(line: str) -> list[str]:
         ('composer train seed=1 "env=frozen_lake_', ["env=frozen_lake_8x8"]),
         ("composer train model/enc", ["model/encoder="]),
         ("composer train model/encoder=m", ["model/encoder=mlp"]),
-        ("composer train -m env=pendulum,cartp", ["env=pendulum,cartpole"]),
+        ("composer train -m env=pendulum,acro", ["env=pendulum,acrobot"]),
         ("composer train 'logger=[none,tens", ["logger=[none,tensorboard"]),
         ("composer train exp", ["experiment="]),
         ("composer train tun", []),
@@ -207,7 +207,7 @@ def test_runs_are_offered_whole_and_narrow_the_keys(here: Path) -> None:
     assert offered("composer diff runs/a ru") == ["runs/a", "runs/b"]
     (here / "cart.json").touch()
     (here / "cart.png").touch()
-    assert offered("composer diff cartpole_p") == ["cartpole_ppo"]
+    assert offered("composer diff cartpole_pp") == ["cartpole_ppo"]
     assert offered("composer diff cart")[:2] == ["cart.json", "cartpole_dqn"]
     assert offered("composer resume runs/b algorithm.d") == ["algorithm.double="]
     assert offered("composer resume runs/a algorithm.d") == []

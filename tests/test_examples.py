@@ -223,7 +223,7 @@ MEMORIES = re.findall(
 @pytest.mark.parametrize("line", MEMORIES)
 def test_readme_lines_about_memories_can_be_typed(line: str) -> None:
     experiment = Experiment.load(shlex.split(line, comments=True))
-    assert "critic.memory" in experiment.blueprint.by_name
+    assert "main.memory" in experiment.blueprint.by_name
 
 
 TRAINED = re.findall(

@@ -57,7 +57,7 @@ def test_ppo_does_not_learn_without_one(problem, at_best):
 
 def trained_off_policy(algorithm, memory):
     settings = {"type": algorithm, **OFF_POLICY, **OWN[algorithm]}
-    return trained("Recall", memory, 3000, num_envs=8, **settings)
+    return trained("Recall", memory, 4000, num_envs=8, **settings)
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def drawn(driver, size=24):
 
 
 @pytest.mark.parametrize(
-    ("burn_in", "n_step", "steps"), [(0, 1, 40), (2, 1, 90), (3, 3, 90)], ids=str
+    ("burn_in", "n_step", "steps"), [(0, 1, 40), (2, 1, 330), (3, 3, 90)], ids=str
 )
 @pytest.mark.parametrize("algorithm", ENVS)
 @each_kind
@@ -207,7 +207,7 @@ def test_over_the_burn_in_a_memory_only_gets_its_state(kind):
 @each_kind
 def test_a_state_that_was_kept_is_the_one_after_the_sequence_before(kind):
     with driver_of(wanted(kind=kind)) as driver:
-        recorded(driver, 90)
+        recorded(driver, 330)
         ring = driver.replay.ring
         assert ring.end > ring.length  # the oldest are overwritten
         firsts = ring.flat(np.arange(ring.start + -ring.start % 4, ring.end - 8, 4))
