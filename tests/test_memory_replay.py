@@ -466,6 +466,13 @@ def test_an_algorithm_of_single_steps_takes_no_memory_and_those_that_do_are_name
     assert problem.fix == "algorithm=dqn"
 
 
+def test_a_burn_in_wants_the_state_after_it():
+    model = {**OWN_Q, "path": "test_memory_training.Forgetful"}
+    wanted("dqn", "TMaze", model=model).require_model()
+    problem = problem_of(wanted("dqn", "TMaze", model=model, replay={"burn_in": 2}))
+    assert "returns no `state_out` from `forward_train`" in problem.message
+
+
 def test_a_burn_in_without_a_memory_is_refused():
     problem = problem_of(wanted(kind="none", replay={"burn_in": 3}))
     assert problem.path == "algorithm.replay.burn_in"

@@ -301,6 +301,14 @@ class OwnQ(Own):
         return {Columns.QF_PREDS: self.copied(self.run(batch)[0])}
 
 
+class Forgetful(OwnQ):
+    """Its `forward_train` says nothing of the state after a sequence."""
+
+    def _forward_train(self, batch, **kwargs):
+        out = self._forward(batch)
+        return {name: value for name, value in out.items() if name != Columns.STATE_OUT}
+
+
 class OwnActorCritic(Own):
     """A policy and critics by one memory, which takes sequences alone where it is trained."""
 

@@ -72,7 +72,7 @@ class View:
 
     def lay(self, values: Tensor) -> Tensor:
         """Values for each state `(M, …)` → for each step of the columns, 0 where none was asked
-        about; states that are one step have the same.
+        about. States that are one step need the same value, as `alike` gives.
         """
         if self.places is None:
             return values
